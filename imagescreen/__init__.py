@@ -1,0 +1,1 @@
+"""Screens product pictures of shipments against known counterfeit and prohibited items."""

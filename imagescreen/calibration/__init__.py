@@ -1,0 +1,1 @@
+"""Similarities in, thresholds with their support out (numpy only)."""

@@ -1,0 +1,1 @@
+"""Tables, migrations, sessions, the change feed and the stored picture files."""

@@ -1,0 +1,1 @@
+"""Checked pictures in, unit vectors out."""

@@ -1,0 +1,1 @@
+"""Labelled photographs and edited copies, to measure models with."""

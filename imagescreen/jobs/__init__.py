@@ -1,0 +1,1 @@
+"""Work that runs long and can be resumed."""

@@ -1,0 +1,1 @@
+"""Enrolment and upkeep of the reference catalogue, and the follower of its change feed."""

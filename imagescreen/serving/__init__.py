@@ -1,0 +1,1 @@
+"""What this process serves now: model, index and thresholds, always switched together."""
