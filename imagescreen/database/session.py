@@ -1,0 +1,114 @@
+"""The engine, and the two ways to use it: read, and write.
+
+Everything here is synchronous; the HTTP side calls it in worker threads. So the server, the scripts and the jobs share
+one set of queries.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from imagescreen.errors import BrokenInstallation, Unavailable
+
+BUSY_TIMEOUT_S = 30.0
+"""How long a writer waits for another process's transaction; they last milliseconds, so this only ends a hang."""
+
+_WRITES = "imagescreen_writes"
+
+
+class Database:
+    """One database, SQLite or PostgreSQL, for one process. Safe to use from many threads."""
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise BrokenInstallation(f"database {parsed.get_backend_name()!r} is not supported: sqlite, postgresql")
+        options: dict[str, Any] = {"pool_size": 16, "max_overflow": 64, "pool_timeout": BUSY_TIMEOUT_S}
+        if self.is_sqlite:
+            if parsed.database in (None, "", ":memory:"):
+                raise BrokenInstallation("the SQLite database must be a file: other processes follow its changes")
+            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+            options["connect_args"] = {"timeout": BUSY_TIMEOUT_S}
+        elif parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+pg8000")
+        try:
+            self.engine: Engine = create_engine(parsed, **options)
+        except ModuleNotFoundError:
+            raise BrokenInstallation("PostgreSQL needs the extra `postgresql` (pip install '.[postgresql]')") from None
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _configure_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._writing = self.engine.execution_options(**{_WRITES: True})
+        # One writer at a time in this process: waiting for a lock of ours is fair and cheap, SQLite's own busy
+        # handler sleeps and may starve a thread.
+        self._write_lock = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one state of the database from its first query on; nothing is written."""
+        with self._translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction: committed, and durable, when the block ends; rolled back when it raises."""
+        with (
+            self._translated(),
+            self._write_lock,
+            Session(self._writing, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @contextmanager
+    def write_connection(self) -> Iterator[Connection]:
+        """The same without an ORM session, for migrations."""
+        with self._translated(), self._write_lock, self._writing.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """A database that does not answer is a 503, with the driver's words in the log and not in the answer."""
+        try:
+            yield
+        except DBAPIError as error:
+            if error.connection_invalidated or isinstance(error.orig, (OSError,)) or _is_operational(error):
+                raise Unavailable("the database does not answer") from error
+            raise
+        except TimeoutError as error:
+            raise Unavailable("the database does not answer") from error
+        except SQLAlchemyError as error:
+            if type(error).__name__ == "TimeoutError":
+                raise Unavailable("too many database connections are in use") from error
+            raise
+
+
+def _is_operational(error: DBAPIError) -> bool:
+    return type(error.orig).__name__ in ("OperationalError", "InterfaceError")
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    # SQLAlchemy's "begin" event below opens every transaction itself; the driver must not.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads first and writes later fails at once when another writer came between,
+    # whatever the busy timeout says; so writers take the lock at the start.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

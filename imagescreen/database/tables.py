@@ -1,0 +1,238 @@
+"""The tables. The database is the truth; everything under `index_dir` is derived from it."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from advanced_alchemy.types import GUID, BigIntIdentity, DateTimeUTC
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from uuid_utils.compat import uuid7
+
+Json = dict[str, Any]
+JsonColumn = JSON().with_variant(JSONB(), "postgresql")
+
+
+class Base(DeclarativeBase):
+    # Named constraints, so that later migrations can alter them on every database.
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        UUID: GUID(),
+        datetime: DateTimeUTC(),
+        bytes: LargeBinary(),
+        list[str]: JsonColumn,
+        list[Json]: JsonColumn,
+        Json: JsonColumn,
+    }
+
+
+class ReferenceRow(Base):
+    """One known item; the columns are the fields of `references.facts.ReferenceFacts`."""
+
+    __tablename__ = "reference"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    kind: Mapped[str] = mapped_column(String(32))
+    title: Mapped[str] = mapped_column(Text)
+    description: Mapped[str | None] = mapped_column(Text)
+    category: Mapped[str | None] = mapped_column(String(64), index=True)
+    brand: Mapped[str | None] = mapped_column(Text)
+    right_holder: Mapped[str | None] = mapped_column(Text)
+    rights: Mapped[list[Json]] = mapped_column(default=list)
+    agencies: Mapped[list[str]] = mapped_column(default=list)
+    authority: Mapped[str | None] = mapped_column(Text)
+    hts_prefixes: Mapped[list[str]] = mapped_column(default=list)
+    severity: Mapped[str] = mapped_column(String(16))
+    suggested_action: Mapped[str] = mapped_column(String(16))
+    source: Mapped[str | None] = mapped_column(Text)
+    source_reference: Mapped[str | None] = mapped_column(Text)
+    valid_from: Mapped[datetime | None]
+    valid_until: Mapped[datetime | None]
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    suspended_until: Mapped[datetime | None]
+    notes: Mapped[str | None] = mapped_column(Text)
+    look_alikes: Mapped[list[str]] = mapped_column(default=list)
+    submitted_by: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    pictures: Mapped[list["ReferencePictureRow"]] = relationship(
+        order_by="ReferencePictureRow.id", back_populates="reference", lazy="raise"
+    )
+
+
+class ReferencePictureRow(Base):
+    """A picture of a reference. Removed ones stay as rows: their ids are in old screenings and never used again."""
+
+    __tablename__ = "reference_picture"
+    __table_args__ = (
+        Index(
+            "uq_reference_picture_sha256_present",
+            "sha256",
+            unique=True,
+            sqlite_where=text("removed_at IS NULL"),
+            postgresql_where=text("removed_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigIntIdentity, primary_key=True)
+    reference_id: Mapped[UUID] = mapped_column(ForeignKey("reference.id"), index=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int]
+    width: Mapped[int]
+    height: Mapped[int]
+    format: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+
+    reference: Mapped[ReferenceRow] = relationship(back_populates="pictures", lazy="raise")
+
+
+class ReferenceVectorRow(Base):
+    """The vector of a reference picture in one embedding space: little-endian float32, unit length."""
+
+    __tablename__ = "reference_vector"
+
+    reference_picture_id: Mapped[int] = mapped_column(
+        BigIntIdentity, ForeignKey("reference_picture.id"), primary_key=True, autoincrement=False
+    )
+    fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
+    vector: Mapped[bytes]
+
+
+class ChangeRow(Base):
+    """The ordered feed of what every server process must take notice of; it is also the catalogue's audit log."""
+
+    __tablename__ = "change"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    sequence: Mapped[int] = mapped_column(BigIntIdentity, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    reference_id: Mapped[UUID | None] = mapped_column(index=True)
+    actor: Mapped[str | None] = mapped_column(Text)
+    details: Mapped[Json] = mapped_column(default=dict)
+    at: Mapped[datetime]
+
+
+class IndexVersionRow(Base):
+    """A version that was built; its folder may be gone since."""
+
+    __tablename__ = "index_version"
+
+    version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(128))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    sequence: Mapped[int] = mapped_column(BigIntIdentity)
+    manifest: Mapped[Json]
+    built_at: Mapped[datetime]
+
+
+class IndexActivationRow(Base):
+    """Which version is current: the newest row."""
+
+    __tablename__ = "index_activation"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(BigIntIdentity, primary_key=True)
+    version: Mapped[str] = mapped_column(ForeignKey("index_version.version"))
+    sequence: Mapped[int] = mapped_column(BigIntIdentity)
+    actor: Mapped[str | None] = mapped_column(Text)
+    at: Mapped[datetime]
+
+
+class CalibrationPictureRow(Base):
+    """A picture of ordinary goods, kept so that every build can measure its thresholds again."""
+
+    __tablename__ = "calibration_picture"
+    __table_args__ = (UniqueConstraint("sha256"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(BigIntIdentity, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int]
+    source: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class CalibrationVectorRow(Base):
+    """The vector of a calibration picture in one embedding space: little-endian float32, unit length."""
+
+    __tablename__ = "calibration_vector"
+
+    calibration_picture_id: Mapped[int] = mapped_column(
+        BigIntIdentity, ForeignKey("calibration_picture.id"), primary_key=True, autoincrement=False
+    )
+    fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
+    vector: Mapped[bytes]
+
+
+class ScreeningRow(Base):
+    """The record of one screened package: the facts as sent, and the answer as given."""
+
+    __tablename__ = "screening"
+    __table_args__ = (
+        UniqueConstraint("participant", "package_id", "revision"),
+        Index("ix_screening_disposition_id", "disposition", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    participant: Mapped[str] = mapped_column(Text)
+    package_id: Mapped[str] = mapped_column(Text, index=True)
+    revision: Mapped[int]
+    content_hash: Mapped[str] = mapped_column(String(64))
+    disposition: Mapped[str] = mapped_column(String(32))
+    incomplete: Mapped[bool]
+    package: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    index_version: Mapped[str] = mapped_column(String(64))
+    sequence: Mapped[int] = mapped_column(BigIntIdentity)
+    policy_version: Mapped[str] = mapped_column(ForeignKey("policy.version"))
+    screened_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ScreeningPictureRow(Base):
+    """One picture of a screened package; `stored` tells whether its bytes were kept."""
+
+    __tablename__ = "screening_picture"
+
+    screening_id: Mapped[UUID] = mapped_column(ForeignKey("screening.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(String(32))
+    sha256: Mapped[str | None] = mapped_column(String(64), index=True)
+    size_bytes: Mapped[int | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    vector: Mapped[bytes | None]
+    stored: Mapped[bool]
+
+
+class ReviewRow(Base):
+    """A person's decision on a screening; the latest counts."""
+
+    __tablename__ = "review"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    screening_id: Mapped[UUID] = mapped_column(ForeignKey("screening.id", ondelete="CASCADE"), index=True)
+    decision: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(Text)
+    reviewer: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class PolicyRow(Base):
+    """Every policy that was ever active, so that an old screening can be derived again."""
+
+    __tablename__ = "policy"
+
+    version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    document: Mapped[str] = mapped_column(Text)
+    first_used_at: Mapped[datetime]
