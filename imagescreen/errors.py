@@ -187,6 +187,13 @@ class FingerprintMismatch(BrokenInstallation):
     title = "Vectors of different models"
 
 
+class UnsoundVector(ImagescreenError):
+    """A vector to search with is not finite, not of unit length or of another dimension: its answer would mislead."""
+
+    code = "unsound-vector"
+    title = "A vector is not sound"
+
+
 class FetchFailed(ImagescreenError):
     """Weights could not be fetched, or are not what was pinned."""
 

@@ -1,0 +1,74 @@
+"""A fixed set of reference pictures: their vectors, and the reference that each one shows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self, TypeAlias, TypeVar
+from uuid import UUID
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from imagescreen.matching import structure
+
+# Reference ids travel as their 16 bytes: numpy sorts and searches them a million at a time, UUID objects it cannot.
+KEY = np.dtype("S16")
+Keys: TypeAlias = NDArray[np.bytes_]
+Sortable = TypeVar("Sortable", np.int64, np.bytes_)
+
+
+def keys_of(reference_ids: Iterable[UUID]) -> Keys:
+    """(n,) keys of n reference ids."""
+    return np.frombuffer(b"".join(reference_id.bytes for reference_id in reference_ids), KEY)
+
+
+def reference_id_of(key: bytes) -> UUID:
+    """The id of a key; numpy drops the zero bytes at the end of a single one."""
+    return UUID(bytes=key.ljust(KEY.itemsize, b"\0"))
+
+
+def locate(ascending: NDArray[Sortable], wanted: NDArray[Sortable]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where each of `wanted` (m,) stands in `ascending`, and whether it is there at all, both (m,)."""
+    if not len(ascending):
+        return np.zeros(len(wanted), np.intp), np.zeros(len(wanted), np.bool_)
+    rows = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
+    return rows, ascending[rows] == wanted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureSet:
+    """Never changed once made, so any number of threads may search it."""
+
+    index: faiss.IndexIDMap2
+    picture_ids: NDArray[np.int64]  # (n,) ascending; row i of everything below is the picture picture_ids[i]
+    references: Keys  # (r,) ascending
+    reference_rows: NDArray[np.int32]  # (n,) the row in `references` that picture i shows
+    pictures_per_reference: NDArray[np.int64]  # (r,)
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.float32], picture_ids: NDArray[np.int64], keys: Keys) -> Self:
+        """From sound vectors (n, d), unique ascending ids (n,) and the references' keys (n,)."""
+        references, reference_rows = np.unique(keys, return_inverse=True)
+        return cls.around(structure.build(vectors, picture_ids), references, reference_rows.astype(np.int32))
+
+    @classmethod
+    def around(cls, index: faiss.IndexIDMap2, references: Keys, reference_rows: NDArray[np.int32]) -> Self:
+        """From an index whose ids ascend, and for each of its rows the row in `references`."""
+        per_reference = np.bincount(reference_rows, minlength=len(references))
+        return cls(index, structure.stored_ids(index), references, reference_rows, per_reference)
+
+    def __len__(self) -> int:
+        return len(self.picture_ids)
+
+    def keys(self, rows: NDArray[np.intp]) -> Keys:
+        return self.references[self.reference_rows[rows]]
+
+    def vectors(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        return structure.vectors_of(self.index, self.picture_ids[rows])
+
+    def without(self, picture_ids: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The rows of every picture but these."""
+        rows, present = locate(self.picture_ids, picture_ids)
+        kept = np.ones(len(self), np.bool_)
+        kept[rows[present]] = False
+        return np.flatnonzero(kept)
