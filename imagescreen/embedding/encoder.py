@@ -1,0 +1,234 @@
+"""The encoder: pictures and words to unit vectors in one space."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imagescreen.embedding.hardware import resolve_device, resolve_dtype, thread_count
+from imagescreen.embedding.manifest import (
+    MANIFEST_FILE,
+    Manifest,
+    check_files,
+    check_no_strays,
+    checked_config,
+    encode_manifest,
+    file_sha256,
+    installed_fingerprint,
+    installed_models,
+    model_folder,
+    new_manifest,
+    read_manifest,
+)
+from imagescreen.embedding.model_config import ModelConfig
+from imagescreen.embedding.registry import ModelEntry, entry_of
+from imagescreen.embedding.test_picture import draw_test_picture
+from imagescreen.errors import BrokenModel, ImagescreenError, Unavailable, UnreadablePicture
+from imagescreen.settings import Device, DType
+
+if TYPE_CHECKING:
+    import torch
+
+    from imagescreen.embedding.loading import LoadedModel
+
+__all__ = ["Encoder", "describe_model", "installed_fingerprint", "installed_models", "load_encoder"]
+
+MIN_SELF_TEST_COSINE = 0.999
+"""Least similarity of the test picture's vector to the float32 one in the manifest: float32, bfloat16 and float16 of
+the same weights stay above it, other weights or another preprocessing do not."""
+
+# Aspect ratio past which a picture is cropped to its middle before a resize to the shortest side: the resize would
+# make all of a long strip large only to crop it, 32 x 2,000,000 px to gigabytes.
+_MAX_STRIP = 4
+
+
+class Encoder:
+    """One loaded model. Made by `load_encoder`; safe to use from several threads.
+
+    `name`, `fingerprint` and `dimension` are of the model; `input_side` is the s of its (3, s, s) input; `dtype`
+    and `device` say in what and on what it computes with `threads` threads. Without a text side `has_text` is false
+    and `text_off_reason` tells why.
+    """
+
+    def __init__(
+        self,
+        model: "LoadedModel",
+        *,
+        name: str,
+        fingerprint: str,
+        config: ModelConfig,
+        dtype: DType,
+        device: str,
+        threads: int,
+    ) -> None:
+        self.name = name
+        self.fingerprint = fingerprint
+        self.dimension = config.dimension
+        self.input_side = config.preprocessing.size
+        self.dtype = dtype.value
+        self.device = device
+        self.threads = threads
+        self.has_text = model.tokenizer is not None
+        self.text_off_reason = model.text_off_reason
+        self._model = model
+        self._dtype = dtype
+        self._resize_mode = config.preprocessing.resize_mode
+
+    def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
+        """The model's input for one RGB picture, (3, s, s) float32, by the model's own open_clip transform.
+
+        Runs in the caller's thread.
+        """
+        if self._resize_mode == "longest":
+            image = _at_least_a_line(image, self.input_side)
+        elif self._resize_mode == "shortest":
+            image = _middle_of_a_strip(image)
+        return self._model.transform(image)
+
+    def encode(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, 3, s, s) -> (n, d) float32 of unit length.
+
+        Raises UnreadablePicture when a picture of the batch has no finite vector, and Unavailable when the device
+        failed, of memory for instance.
+        """
+        side = self.input_side
+        if batch.ndim != 4 or batch.shape[1:] != (3, side, side):
+            raise ImagescreenError(f"The encoder takes (n, 3, {side}, {side}), not {batch.shape}.")
+        if not len(batch):
+            return np.empty((0, self.dimension), dtype=np.float32)
+        import torch
+
+        from imagescreen.embedding.loading import torch_dtype
+
+        try:
+            with torch.inference_mode():
+                pixels = torch.from_numpy(batch).to(device=self.device, dtype=torch_dtype(self._dtype))
+                vectors = _unit_length(self._model.towers.encode_image(pixels))
+        except RuntimeError as error:
+            raise Unavailable(f"The encoder failed on {self.device}: {error}") from error
+        if not np.isfinite(vectors).all():
+            raise UnreadablePicture("The model gives no finite vector for this picture.")
+        return vectors
+
+    def encode_words(self, phrases: Sequence[str]) -> NDArray[np.float32]:
+        """(n, d) float32 of unit length, in the space of the pictures; what exceeds the model's context is cut off.
+
+        Raises Unavailable when the text side is off or the device failed.
+        """
+        if self._model.tokenizer is None:
+            raise Unavailable(self.text_off_reason or f"The model {self.name!r} has no text side.")
+        if not phrases:
+            return np.empty((0, self.dimension), dtype=np.float32)
+        import torch
+
+        try:
+            with torch.inference_mode():
+                tokens = self._model.tokenizer(list(phrases)).to(self.device)
+                vectors = _unit_length(self._model.towers.encode_text(tokens))
+        except RuntimeError as error:
+            raise Unavailable(f"The encoder failed on {self.device}: {error}") from error
+        if not np.isfinite(vectors).all():
+            raise BrokenModel(f"The text side of {self.name!r} gives vectors that are not finite.")
+        return vectors
+
+    def self_test(self, expected: Sequence[float]) -> float:
+        """The cosine of the built-in test picture's vector and the `expected` one, (d,) of unit length."""
+        vector = self.encode(self.preprocess(draw_test_picture())[np.newaxis])[0]
+        return float(vector @ np.asarray(expected, dtype=np.float32))
+
+
+def load_encoder(name: str, weights_dir: Path, *, dtype: DType, device: Device, threads: int) -> Encoder:
+    """The encoder of an installed model. Fetches nothing; takes the process offline for the model hub.
+
+    Every file is checked against the model's manifest before it is loaded, and the loaded model must see the built-in
+    test picture as the manifest says. `threads` (0: one per available core) sets torch's count for the whole process.
+    Raises BrokenInstallation for a model that is unknown or not installed or a device that is not there, and
+    BrokenModel for files that are not sound.
+    """
+    entry = entry_of(name, weights_dir)
+    folder = model_folder(entry, weights_dir)
+    manifest = read_manifest(entry, folder)
+    check_files(name, folder, manifest.files)
+    config = checked_config(entry, folder)
+    encoder = _load(entry, folder, config, manifest.fingerprint, dtype=dtype, device=device, threads=threads)
+    cosine = encoder.self_test(manifest.test_picture_vector)
+    if not cosine >= MIN_SELF_TEST_COSINE:
+        raise BrokenModel(
+            f"The model {name!r} in {encoder.dtype} on {encoder.device} sees the built-in test picture differently "
+            f"from its manifest: cosine {cosine:.4f}, at least {MIN_SELF_TEST_COSINE} is required."
+        )
+    return encoder
+
+
+def describe_model(entry: ModelEntry, folder: Path, *, listed: Sequence[str], revision: str) -> Manifest:
+    """Write the manifest of the model in `folder`, which then counts as installed.
+
+    Hashes the `listed` files, loads the model in float32 on the processor and embeds the test picture. Raises
+    BrokenModel for a folder that holds anything else to load, or a model that cannot be loaded.
+    """
+    files = {name: file_sha256(folder / name) for name in listed}
+    check_no_strays(entry.name, folder, files)
+    config = checked_config(entry, folder)
+    encoder = _load(entry, folder, config, "", dtype=DType.FLOAT32, device=Device.CPU, threads=0)
+    vector = encoder.encode(encoder.preprocess(draw_test_picture())[np.newaxis])[0]
+    manifest = new_manifest(entry, config, files, vector.tolist(), revision=revision)
+    (folder / MANIFEST_FILE).write_bytes(encode_manifest(manifest))
+    return manifest
+
+
+def _load(
+    entry: ModelEntry,
+    folder: Path,
+    config: ModelConfig,
+    fingerprint: str,
+    *,
+    dtype: DType,
+    device: Device,
+    threads: int,
+) -> Encoder:
+    from imagescreen.embedding.libraries import import_open_clip
+    from imagescreen.embedding.loading import load_model
+
+    import_open_clip()
+    import torch
+
+    count = thread_count(threads)
+    torch.set_num_threads(count)
+    place = resolve_device(device)
+    number_format = resolve_dtype(dtype, place)
+    return Encoder(
+        load_model(entry, folder, config, dtype=number_format, device=place),
+        name=entry.name,
+        fingerprint=fingerprint,
+        config=config,
+        dtype=number_format,
+        device=place,
+        threads=count,
+    )
+
+
+def _unit_length(features: "torch.Tensor") -> NDArray[np.float32]:
+    """(n, d) of any length and number format to float32 of unit length; a zero vector has no direction, so NaN."""
+    wide = features.float()
+    unit: NDArray[np.float32] = (wide / wide.norm(dim=-1, keepdim=True)).cpu().numpy()
+    return unit
+
+
+def _at_least_a_line(image: Image.Image, side: int) -> Image.Image:
+    """A picture so thin that it would have no pixel at the model's size becomes one line of it."""
+    width, height = image.size
+    if round(min(width, height) * side / max(width, height)) > 0:
+        return image
+    return image.resize((side, 1) if width > height else (1, side), Image.Resampling.BICUBIC)
+
+
+def _middle_of_a_strip(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    longest = _MAX_STRIP * min(width, height)
+    if max(width, height) <= longest:
+        return image
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    return image.crop((left, top, left + min(width, longest), top + min(height, longest)))
