@@ -1,0 +1,168 @@
+"""Pictures of concurrent callers share the encoder's batches."""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagescreen.embedding.encoder import Encoder
+from imagescreen.errors import Overloaded, Unavailable
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(eq=False)
+class _Job:
+    """The pictures of one call, with the vectors that are there already."""
+
+    pictures: list[NDArray[np.float32]]
+    vectors: Vectors
+    future: "Future[Vectors]"
+    missing: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    job: _Job
+    position: int
+
+    @property
+    def pixels(self) -> NDArray[np.float32]:
+        return self.job.pictures[self.position]
+
+
+class Batcher:
+    """One worker thread in front of an encoder.
+
+    While the encoder is idle a picture runs at once; while it is busy pictures collect, and the next batch takes up to
+    `max_batch` of them in the order in which they came. So nobody waits for a timer, and batches grow with the load.
+    """
+
+    def __init__(self, encoder: Encoder, *, max_batch: int, max_waiting: int) -> None:
+        self.encoder = encoder
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._queue: deque[_Picture] = deque()
+        self._changed = threading.Condition()
+        self._busy = False
+        self._closed = False
+        self._worker = threading.Thread(target=self._work, name="encoder", daemon=True)
+        self._worker.start()
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that are accepted and not yet in the encoder."""
+        return len(self._queue)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker thread runs."""
+        return self._worker.is_alive()
+
+    def submit(self, pictures: Sequence[NDArray[np.float32]]) -> "Future[Vectors]":
+        """The future vectors, (n, d), of n preprocessed pictures, each (3, s, s); n may exceed `max_batch`.
+
+        The future fails when one of its pictures fails, and only then: what must survive another picture is submitted
+        on its own, which costs nothing, since calls share batches. It can be cancelled until its first picture is in
+        the encoder. Raises Overloaded when more than `max_waiting` pictures would wait, and Unavailable after `close`.
+        """
+        job = _Job(
+            pictures=list(pictures),
+            vectors=np.empty((len(pictures), self.encoder.dimension), dtype=np.float32),
+            future=Future(),
+            missing=len(pictures),
+        )
+        if not job.pictures:
+            job.future.set_result(job.vectors)
+            return job.future
+        with self._changed:
+            if self._closed:
+                raise Unavailable("The encoder is shutting down and takes no more pictures.")
+            run_at_once = 0 if self._busy else self._max_batch
+            if len(self._queue) + len(job.pictures) > self._max_waiting + run_at_once:
+                raise Overloaded(
+                    f"{len(self._queue)} pictures are waiting for the encoder and at most {self._max_waiting} may."
+                )
+            self._queue.extend(_Picture(job, position) for position in range(len(job.pictures)))
+            self._changed.notify()
+        job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
+        return job.future
+
+    def embed(self, pictures: Sequence[NDArray[np.float32]]) -> Vectors:
+        """As `submit`, and waits for the vectors; raises what the encoder raised."""
+        return self.submit(pictures).result()
+
+    def close(self) -> None:
+        """Take no more pictures, finish those that were accepted, end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._worker.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _forget(self, job: _Job) -> None:
+        with self._changed:
+            self._queue = deque(picture for picture in self._queue if picture.job is not job)
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            self._run(batch)
+
+    def _next_batch(self) -> list[_Picture]:
+        """The next pictures, at least one; none when the batcher is closed and everything is done."""
+        with self._changed:
+            self._busy = False
+            while True:
+                batch: list[_Picture] = []
+                while self._queue and len(batch) < self._max_batch:
+                    picture = self._queue.popleft()
+                    if _still_wanted(picture.job):
+                        batch.append(picture)
+                if batch:
+                    self._busy = True
+                    return batch
+                if self._closed:
+                    return []
+                self._changed.wait()
+
+    def _run(self, batch: list[_Picture]) -> None:
+        try:
+            vectors = self.encoder.encode(np.stack([picture.pixels for picture in batch]))
+        except Exception as error:
+            if len(batch) == 1:
+                self._fail(batch[0].job, error)
+                return
+            # One picture must not fail its neighbours, so each gets its own attempt.
+            for picture in batch:
+                if not picture.job.future.done():
+                    self._run([picture])
+            return
+        for picture, vector in zip(batch, vectors, strict=True):
+            job = picture.job
+            job.vectors[picture.position] = vector
+            job.missing -= 1
+            if job.missing == 0 and not job.future.done():
+                job.future.set_result(job.vectors)
+
+    def _fail(self, job: _Job, error: Exception) -> None:
+        self._forget(job)
+        if not job.future.done():
+            job.future.set_exception(error)
+
+
+def _still_wanted(job: _Job) -> bool:
+    """Whether to go on with a job; from the first time on, its future can no longer be cancelled."""
+    return job.future.running() or (not job.future.done() and job.future.set_running_or_notify_cancel())
