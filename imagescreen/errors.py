@@ -158,6 +158,11 @@ class PictureTooSmall(PictureProblem):
     title = "The picture is too small"
 
 
+class LowInformationPicture(PictureProblem):
+    code = "low_information"
+    title = "There is nothing to see on the picture"
+
+
 class PictureUnavailable(PictureProblem):
     code = "unavailable"
     title = "The picture is not available"

@@ -39,8 +39,8 @@ class Support(msgspec.Struct, frozen=True):
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Measured on one set of ordinary pictures against one set of references with one model.
 
-    `categories` holds a pair for each category that had references; a category that came later uses `overall`, which is
-    measured on the best similarity over all references and so is at least as strict as any category's.
+    `categories` holds a pair for each category that had references. A category that came later uses `overall`, which is
+    measured on the best similarity over all references.
     """
 
     pictures: int
@@ -64,6 +64,17 @@ def pictures_needed(rate: float) -> int:
     return math.ceil(1 / rate - 1e-9) - 1
 
 
+def check_sample_size(pictures: int, rates: Rates, category_rates: Mapping[str, Rates]) -> None:
+    """Raises InvalidContent when so few ordinary pictures cannot support the smallest review rate."""
+    smallest = min(wish.review for wish in (rates, *category_rates.values()))
+    needed = pictures_needed(smallest)
+    if pictures < needed:
+        raise InvalidContent(
+            f"{pictures} ordinary pictures cannot support a review rate of 1 in {1 / smallest:g}: "
+            f"at least {needed} are needed, {needed - pictures} more"
+        )
+
+
 def conformal_threshold(best: NDArray[np.float32], rate: float) -> float | None:
     """The threshold that a further ordinary picture exceeds with probability at most `rate`.
 
@@ -76,7 +87,8 @@ def conformal_threshold(best: NDArray[np.float32], rate: float) -> float | None:
     rank = math.ceil((len(best) + 1) * (1 - rate) - 1e-9)
     if rank > len(best):
         return None
-    return float(np.partition(best, rank - 1)[rank - 1])
+    # Rounded up, so that the figure that people see is the figure that is compared.
+    return math.ceil(float(np.partition(best, rank - 1)[rank - 1]) * 1e6) / 1e6
 
 
 def measure_thresholds(
@@ -93,13 +105,7 @@ def measure_thresholds(
     if not best:
         raise InvalidContent("there are no active references of known items to calibrate against")
     overall = np.max(np.stack(list(best.values())), axis=0)
-    strictest = min([rates, *category_rates.values()], key=lambda wish: wish.review)
-    needed = pictures_needed(strictest.review)
-    if len(overall) < needed:
-        raise InvalidContent(
-            f"{len(overall)} ordinary pictures cannot support a review rate of 1 in {1 / strictest.review:g}: "
-            f"at least {needed} are needed, {needed - len(overall)} more"
-        )
+    check_sample_size(len(overall), rates, category_rates)
     overall_pair = _pair(overall, rates)
     pairs = {category: _pair(values, category_rates.get(category, rates)) for category, values in best.items()}
     return Thresholds(

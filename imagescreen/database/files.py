@@ -3,7 +3,9 @@
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from imagescreen.errors import BrokenInstallation, NotFound
@@ -20,6 +22,8 @@ class PictureFiles:
     def put(self, sha256: str, data: bytes) -> None:
         path = self._path(sha256)
         if path.exists():
+            # Young again: a purge that runs at this moment must not take it for an orphan.
+            path.touch()
             return
         made = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,10 +51,11 @@ class PictureFiles:
     def remove(self, sha256: str) -> None:
         self._path(sha256).unlink(missing_ok=True)
 
-    def all(self) -> Iterator[str]:
-        """The sha256 of every stored file."""
+    def older_than(self, age: timedelta) -> Iterator[str]:
+        """The sha256 of every file that was written at least that long ago."""
+        before = time.time() - age.total_seconds()
         for path in self._folder.glob("??/*"):
-            if _SHA256.fullmatch(path.name):
+            if _SHA256.fullmatch(path.name) and path.stat().st_mtime < before:
                 yield path.name
 
     def _path(self, sha256: str) -> Path:

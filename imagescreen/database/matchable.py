@@ -20,11 +20,15 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class MatchablePicture:
-    """What is true of one reference picture: its vector (see `vectors`), or None when it must not match."""
+    """What is true of one reference picture: its vector (see `vectors`), or None when it must not match.
+
+    `lacks_vector`: it should match, but has no vector in this embedding space, so it cannot.
+    """
 
     picture_id: int
     reference_id: UUID
     vector: bytes | None
+    lacks_vector: bool
 
 
 def matches_at(moment: datetime) -> ColumnElement[bool]:
@@ -68,11 +72,7 @@ def references_turned_by_time(session: Session, *, after: datetime, until: datet
 def pictures_of(
     session: Session, reference_ids: Iterable[UUID], *, fingerprint: str, moment: datetime
 ) -> Iterator[MatchablePicture]:
-    """The present truth of every picture, also the removed ones, of some references.
-
-    A picture that should match but has no vector in this embedding space comes out with vector None; see
-    `count_without_vector`, which tells of those.
-    """
+    """The present truth of every picture, also the removed ones, of some references."""
     ids = list(reference_ids)
     for start in range(0, len(ids), _CHUNK):
         chosen = ids[start : start + _CHUNK]
@@ -96,7 +96,7 @@ def pictures_of(
         )
         for picture_id, reference_id, removed_at, vector in rows:
             here = removed_at is None and reference_id in matching
-            yield MatchablePicture(picture_id, reference_id, vector if here else None)
+            yield MatchablePicture(picture_id, reference_id, vector if here else None, here and vector is None)
 
 
 def matching_pictures(

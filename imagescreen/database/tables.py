@@ -54,10 +54,10 @@ class ReferenceRow(Base):
     suggested_action: Mapped[str] = mapped_column(String(16))
     source: Mapped[str | None] = mapped_column(Text)
     source_reference: Mapped[str | None] = mapped_column(Text)
-    valid_from: Mapped[datetime | None]
-    valid_until: Mapped[datetime | None]
+    valid_from: Mapped[datetime | None] = mapped_column(index=True)
+    valid_until: Mapped[datetime | None] = mapped_column(index=True)
     state: Mapped[str] = mapped_column(String(16), index=True)
-    suspended_until: Mapped[datetime | None]
+    suspended_until: Mapped[datetime | None] = mapped_column(index=True)
     notes: Mapped[str | None] = mapped_column(Text)
     look_alikes: Mapped[list[str]] = mapped_column(default=list)
     submitted_by: Mapped[str | None] = mapped_column(Text)

@@ -87,6 +87,9 @@ def upgrade() -> None:
     with op.batch_alter_table("reference", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_reference_category"), ["category"], unique=False)
         batch_op.create_index(batch_op.f("ix_reference_state"), ["state"], unique=False)
+        batch_op.create_index(batch_op.f("ix_reference_suspended_until"), ["suspended_until"], unique=False)
+        batch_op.create_index(batch_op.f("ix_reference_valid_from"), ["valid_from"], unique=False)
+        batch_op.create_index(batch_op.f("ix_reference_valid_until"), ["valid_until"], unique=False)
 
     op.create_table(
         "calibration_vector",
@@ -248,6 +251,9 @@ def downgrade() -> None:
     op.drop_table("index_activation")
     op.drop_table("calibration_vector")
     with op.batch_alter_table("reference", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_reference_valid_until"))
+        batch_op.drop_index(batch_op.f("ix_reference_valid_from"))
+        batch_op.drop_index(batch_op.f("ix_reference_suspended_until"))
         batch_op.drop_index(batch_op.f("ix_reference_state"))
         batch_op.drop_index(batch_op.f("ix_reference_category"))
 

@@ -1,0 +1,63 @@
+"""The stored pictures of ordinary goods that thresholds are measured with."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import ColumnElement, and_, delete, func, select
+from sqlalchemy.orm import Session
+
+from imagescreen.database.feed import now
+from imagescreen.database.tables import CalibrationPictureRow, CalibrationVectorRow
+
+
+def calibration_blobs(session: Session, *, fingerprint: str) -> tuple[list[bytes], int]:
+    """The vectors in one embedding space, and how many pictures have none in it."""
+    rows = session.execute(
+        select(CalibrationVectorRow.vector)
+        .select_from(CalibrationPictureRow)
+        .outerjoin(CalibrationVectorRow, _vector_of(fingerprint))
+        .order_by(CalibrationPictureRow.id)
+    ).all()
+    return [row[0] for row in rows if row[0] is not None], sum(1 for row in rows if row[0] is None)
+
+
+def calibration_pictures_without_vector(session: Session, *, fingerprint: str, limit: int) -> Sequence[tuple[int, str]]:
+    """(id, sha256), by id."""
+    rows = session.execute(
+        select(CalibrationPictureRow.id, CalibrationPictureRow.sha256)
+        .outerjoin(CalibrationVectorRow, _vector_of(fingerprint))
+        .where(CalibrationVectorRow.vector.is_(None))
+        .order_by(CalibrationPictureRow.id)
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def known_calibration_pictures(session: Session, sha256s: Sequence[str]) -> set[str]:
+    return set(session.scalars(select(CalibrationPictureRow.sha256).where(CalibrationPictureRow.sha256.in_(sha256s))))
+
+
+def add_calibration_picture(
+    session: Session, *, sha256: str, size_bytes: int, source: str | None, fingerprint: str, vector: bytes
+) -> None:
+    row = CalibrationPictureRow(sha256=sha256, size_bytes=size_bytes, source=source, created_at=now())
+    session.add(row)
+    session.flush()
+    session.add(CalibrationVectorRow(calibration_picture_id=row.id, fingerprint=fingerprint, vector=vector))
+
+
+def count_calibration_pictures(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(CalibrationPictureRow)) or 0
+
+
+def keep_only_calibration_pictures(session: Session, sha256s: Collection[str]) -> None:
+    rows = session.execute(select(CalibrationPictureRow.id, CalibrationPictureRow.sha256))
+    for key in [row[0] for row in rows if row[1] not in sha256s]:
+        session.execute(delete(CalibrationVectorRow).where(CalibrationVectorRow.calibration_picture_id == key))
+        session.execute(delete(CalibrationPictureRow).where(CalibrationPictureRow.id == key))
+
+
+def _vector_of(fingerprint: str) -> ColumnElement[bool]:
+    return and_(
+        CalibrationVectorRow.calibration_picture_id == CalibrationPictureRow.id,
+        CalibrationVectorRow.fingerprint == fingerprint,
+    )

@@ -1,0 +1,112 @@
+"""Takes in pictures of ordinary goods, and measures thresholds with them by building an index version."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagescreen.calibration.thresholds import check_sample_size
+from imagescreen.database.calibration_set import (
+    add_calibration_picture,
+    count_calibration_pictures,
+    keep_only_calibration_pictures,
+    known_calibration_pictures,
+)
+from imagescreen.database.vectors import to_blob
+from imagescreen.errors import PictureProblem
+from imagescreen.jobs.progress import Progress, silent
+from imagescreen.jobs.reindex import Built, reindex
+from imagescreen.jobs.workbench import Workbench
+from imagescreen.pictures import PictureHeader
+from imagescreen.references.enrolment import NewPicture
+
+CHUNK = 64
+"""Pictures embedded and committed together."""
+
+
+@dataclass(slots=True)
+class Intake:
+    """What became of the pictures that were offered; `rejected` is (name, why), `taken` the sha256 of the others."""
+
+    added: int = 0
+    known: int = 0
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+
+
+def calibrate(
+    bench: Workbench,
+    pictures: Iterable[NewPicture],
+    *,
+    total: int,
+    source: str,
+    replace: bool = False,
+    built_by: str,
+    progress: Progress = silent,
+) -> tuple[Intake, Built]:
+    """Adds ordinary pictures to the stored set (or replaces it), then builds and activates a version with thresholds
+    measured on the whole set.
+
+    A picture that is stored already is kept once; one that a reference has is rejected by name, because goods that are
+    known items are not ordinary. Raises InvalidContent when the set is too small for the policy's rates.
+    """
+    intake = Intake()
+    waiting = iter(pictures)
+    done = 0
+    while chunk := list(islice(waiting, CHUNK)):
+        _take(bench, chunk, source, intake)
+        done += len(chunk)
+        progress("embedding ordinary pictures", done, total)
+    with bench.database.write() as session:
+        stored = len(intake.taken) if replace else count_calibration_pictures(session)
+        wishes = bench.policy.wishes
+        check_sample_size(stored, wishes.rates, wishes.category_rates)
+        if replace:
+            keep_only_calibration_pictures(session, intake.taken)
+    return intake, reindex(bench, built_by=built_by, progress=progress)
+
+
+def _take(bench: Workbench, chunk: Sequence[NewPicture], source: str, intake: Intake) -> None:
+    served = bench.follower.serving.current()
+    encoder = served.batcher.encoder
+    read: dict[str, tuple[NewPicture, PictureHeader, NDArray[np.float32]]] = {}
+    for new in chunk:
+        try:
+            header = bench.reader.header(new.data)
+            picture = bench.reader.read(new.data, header, reduce_to=encoder.input_side)
+        except PictureProblem as problem:
+            intake.rejected.append((new.name, problem.detail))
+            continue
+        if picture.low_information:
+            intake.rejected.append((new.name, "the picture is blank or nearly so"))
+        elif header.sha256 in read:
+            intake.known += 1
+        else:
+            read[header.sha256] = (new, header, encoder.preprocess(picture.image))
+    for sha256, owner in bench.enrolment.owners(list(read)).items():
+        new, _, _ = read.pop(sha256)
+        intake.rejected.append((new.name, f"reference {owner.reference_id} ({owner.title!r}) has this picture"))
+    with bench.database.read() as session:
+        for sha256 in known_calibration_pictures(session, list(read)):
+            del read[sha256]
+            intake.known += 1
+            intake.taken.add(sha256)
+    if not read:
+        return
+    vectors = served.batcher.embed([tensor for _, _, tensor in read.values()])
+    for new, header, _ in read.values():
+        bench.files.put(header.sha256, new.data)
+    with bench.database.write() as session:
+        for (_, header, _), vector in zip(read.values(), vectors, strict=True):
+            add_calibration_picture(
+                session,
+                sha256=header.sha256,
+                size_bytes=header.size_bytes,
+                source=source,
+                fingerprint=served.snapshot.fingerprint,
+                vector=to_blob(vector),
+            )
+    intake.added += len(read)
+    intake.taken.update(read)

@@ -1,0 +1,73 @@
+"""Deletes what is past its retention, and files that nothing names any more."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, select
+
+from imagescreen.database.feed import now
+from imagescreen.database.tables import (
+    CalibrationPictureRow,
+    ReferencePictureRow,
+    ReviewRow,
+    ScreeningPictureRow,
+    ScreeningRow,
+)
+from imagescreen.errors import WrongUse
+from imagescreen.jobs.progress import Progress, silent
+from imagescreen.jobs.workbench import Workbench
+
+CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    screenings: int
+    files: int
+
+
+def purge(bench: Workbench, *, retention_days: int, progress: Progress = silent) -> Purged:
+    """Deletes screenings older than `retention_days` with their reviews, then picture files that neither a present
+    reference picture, a calibration picture nor a kept screening picture names.
+
+    A file younger than an hour stays: a writer may be about to commit its name. Raises WrongUse for 0 days.
+    """
+    if retention_days < 1:
+        raise WrongUse("retention is not set: give --days, or set IMAGESCREEN_RETENTION_DAYS")
+    before = now() - timedelta(days=retention_days)
+    screenings = 0
+    while True:
+        with bench.database.write() as session:
+            ids = session.scalars(select(ScreeningRow.id).where(ScreeningRow.screened_at < before).limit(CHUNK)).all()
+            for table in (ReviewRow, ScreeningPictureRow):
+                session.execute(delete(table).where(table.screening_id.in_(ids)))
+            session.execute(delete(ScreeningRow).where(ScreeningRow.id.in_(ids)))
+        screenings += len(ids)
+        progress("deleting screenings", screenings, screenings)
+        if len(ids) < CHUNK:
+            break
+    return Purged(screenings, _purge_files(bench, progress))
+
+
+def _purge_files(bench: Workbench, progress: Progress) -> int:
+    removed = 0
+    for seen, sha256 in enumerate(bench.files.older_than(timedelta(hours=1)), start=1):
+        with bench.database.write() as session:
+            named = [
+                session.scalar(
+                    select(ReferencePictureRow.id)
+                    .where(ReferencePictureRow.sha256 == sha256, ReferencePictureRow.removed_at.is_(None))
+                    .limit(1)
+                ),
+                session.scalar(select(CalibrationPictureRow.id).where(CalibrationPictureRow.sha256 == sha256).limit(1)),
+                session.scalar(
+                    select(ScreeningPictureRow.position)
+                    .where(ScreeningPictureRow.sha256 == sha256, ScreeningPictureRow.stored.is_(True))
+                    .limit(1)
+                ),
+            ]
+            if all(name is None for name in named):
+                bench.files.remove(sha256)
+                removed += 1
+        progress("looking for orphaned files", seen, seen)
+    return removed

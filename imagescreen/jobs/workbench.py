@@ -1,0 +1,102 @@
+"""The parts that the server, the scripts and the jobs all work with, wired once."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from imagescreen.database.files import PictureFiles
+from imagescreen.database.migrate import migrate
+from imagescreen.database.session import Database
+from imagescreen.pictures import DecodingBudget, PictureLimits, PictureReader
+from imagescreen.references.catalogue import Catalogue
+from imagescreen.references.enrolment import Enrolment
+from imagescreen.references.follower import Follower
+from imagescreen.screening.matches import ReferenceLookup
+from imagescreen.screening.policy import Policy, read_policy, record_policy
+from imagescreen.screening.record import ScreeningRecord
+from imagescreen.screening.screener import Screener
+from imagescreen.serving.loader import Loader
+from imagescreen.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    settings: Settings
+    database: Database
+    files: PictureFiles
+    reader: PictureReader
+    policy: Policy
+    loader: Loader
+    follower: Follower
+    catalogue: Catalogue
+    enrolment: Enrolment
+    record: ScreeningRecord
+    screener: Screener
+
+
+@contextmanager
+def open_workbench(settings: Settings) -> Iterator[Workbench]:
+    """Prepares the database, loads what is current, and closes everything in turn at the end.
+
+    Raises BrokenInstallation when the policy, the database or the first model is not sound. A broken index version
+    raises nothing: see `Follower`.
+    """
+    with ExitStack() as stack:
+        policy = read_policy(settings.policy_file)
+        database = Database(settings.sqlalchemy_url)
+        stack.callback(database.close)
+        migrate(database)
+        record_policy(database, policy)
+        files = PictureFiles(settings.data_dir / "pictures")
+        decode_threads = settings.decode_threads or available_cores()
+        reader = PictureReader(
+            PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels, settings.min_picture_side),
+            DecodingBudget(settings.max_decoding_pixels, decode_threads),
+        )
+        loader = Loader(settings)
+        follower = Follower(database, loader, poll_s=settings.feed_poll_s)
+        stack.callback(follower.close)
+        record = ScreeningRecord(database)
+        screener = Screener(
+            serving=follower.serving,
+            reader=reader,
+            lookup=ReferenceLookup(database),
+            record=record,
+            files=files,
+            policy=policy,
+            max_pictures=settings.max_pictures,
+            max_package_pixels=settings.max_package_pixels,
+            matches_limit=settings.matches_limit,
+            keep_pictures=settings.keep_pictures,
+            decode_threads=decode_threads,
+        )
+        stack.callback(screener.close)
+        enrolment = Enrolment(
+            database,
+            files,
+            reader,
+            follower,
+            max_pictures=settings.max_pictures,
+            near_duplicate_similarity=settings.near_duplicate_similarity,
+        )
+        yield Workbench(
+            settings=settings,
+            database=database,
+            files=files,
+            reader=reader,
+            policy=policy,
+            loader=loader,
+            follower=follower,
+            catalogue=Catalogue(database, files, follower),
+            enrolment=enrolment,
+            record=record,
+            screener=screener,
+        )
+
+
+def available_cores() -> int:
+    """Cores that this process may use; containers often allow fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,139 @@
+"""Reading and changing references that are there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, selectinload
+
+from imagescreen.database.feed import ChangeKind, append_change, now
+from imagescreen.database.files import PictureFiles
+from imagescreen.database.session import Database
+from imagescreen.database.tables import ReferencePictureRow, ReferenceRow
+from imagescreen.errors import Conflict, NotFound
+from imagescreen.references.facts import ReferenceFacts, ReferenceKind, ReferenceState, changed_facts, facts_from_json
+from imagescreen.references.follower import Follower
+from imagescreen.references.stored import StoredReference, columns_of, difference, facts_of, stored_reference
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceFilter:
+    """Only references that agree with every member that is given."""
+
+    state: ReferenceState | None = None
+    kind: ReferenceKind | None = None
+    category: str | None = None
+    brand: str | None = None
+    source: str | None = None
+    source_reference: str | None = None
+
+
+class Catalogue:
+    def __init__(self, database: Database, files: PictureFiles, follower: Follower) -> None:
+        self._database = database
+        self._files = files
+        self._follower = follower
+
+    def get(self, reference_id: UUID) -> StoredReference:
+        """Raises NotFound."""
+        with self._database.read() as session:
+            return _stored(_row(session, reference_id))
+
+    def list(self, wanted: ReferenceFilter, *, limit: int, after: UUID | None = None) -> Sequence[StoredReference]:
+        """By id, which is the order of creation; `after` is the last id of the page before."""
+        statement = select(ReferenceRow).options(selectinload(ReferenceRow.pictures)).order_by(ReferenceRow.id)
+        for name in wanted.__slots__:
+            value = getattr(wanted, name)
+            if value is not None:
+                statement = statement.where(getattr(ReferenceRow, name) == value)
+        if after is not None:
+            statement = statement.where(ReferenceRow.id > after)
+        with self._database.read() as session:
+            return [_stored(row) for row in session.scalars(statement.limit(limit))]
+
+    def count_by_state(self) -> dict[str, int]:
+        with self._database.read() as session:
+            rows = session.execute(select(ReferenceRow.state, func.count()).group_by(ReferenceRow.state)).all()
+            return {row[0]: row[1] for row in rows}
+
+    def change(self, reference_id: UUID, patch: dict[str, Any], *, actor: str | None = None) -> StoredReference:
+        """Replaces some facts; takes effect in this process before it returns.
+
+        Raises NotFound, or InvalidContent naming the field.
+        """
+        with self._database.write() as session:
+            row = _row(session, reference_id, lock=True)
+            before = facts_of(row)
+            facts: ReferenceFacts = changed_facts(facts_from_json(before), patch)
+            values = columns_of(facts)
+            changed = difference(before, values)
+            if changed:
+                for name in changed:
+                    setattr(row, name, values[name])
+                row.updated_at = now()
+                append_change(
+                    session,
+                    ChangeKind.REFERENCE_CHANGED,
+                    reference_id=reference_id,
+                    actor=actor or changed.get("submitted_by"),
+                    details=changed,
+                )
+            session.flush()
+            answer = _stored(row)
+        self._follower.poll()
+        return answer
+
+    def remove_picture(self, reference_id: UUID, picture_id: int, *, actor: str | None = None) -> None:
+        """The picture stops matching; its id stays in old screenings and is never used again.
+
+        Raises NotFound; Conflict for the last picture, because a reference without one can never match.
+        """
+        with self._database.write() as session:
+            row = _row(session, reference_id, lock=True)
+            present = [picture for picture in row.pictures if picture.removed_at is None]
+            picture = next((picture for picture in present if picture.id == picture_id), None)
+            if picture is None:
+                raise NotFound(f"reference {reference_id} has no picture {picture_id}")
+            if len(present) == 1:
+                raise Conflict(
+                    f"picture {picture_id} is the last one of reference {reference_id}: add another first, "
+                    'or retire the reference with {"state": "retired"}'
+                )
+            picture.removed_at = row.updated_at = now()
+            append_change(
+                session,
+                ChangeKind.PICTURE_REMOVED,
+                reference_id=reference_id,
+                actor=actor,
+                details={"reference_picture_id": picture_id, "sha256": picture.sha256},
+            )
+        self._follower.poll()
+
+    def picture_content(self, reference_id: UUID, picture_id: int) -> tuple[bytes, str]:
+        """The stored bytes and their format. Raises NotFound."""
+        with self._database.read() as session:
+            picture = session.scalar(
+                select(ReferencePictureRow).where(
+                    ReferencePictureRow.id == picture_id,
+                    ReferencePictureRow.reference_id == reference_id,
+                    ReferencePictureRow.removed_at.is_(None),
+                )
+            )
+        if picture is None:
+            raise NotFound(f"reference {reference_id} has no picture {picture_id}")
+        return self._files.get(picture.sha256), picture.format
+
+
+def _row(session: Session, reference_id: UUID, *, lock: bool = False) -> ReferenceRow:
+    row = session.get(
+        ReferenceRow, reference_id, options=[selectinload(ReferenceRow.pictures)], with_for_update=lock or None
+    )
+    if row is None:
+        raise NotFound(f"there is no reference {reference_id}")
+    return row
+
+
+def _stored(row: ReferenceRow) -> StoredReference:
+    return stored_reference(row, row.pictures, now())

@@ -1,0 +1,372 @@
+"""Facts and picture bytes in, references that match out: checked, embedded, de-duplicated, committed.
+
+The API, the scripts and the sample catalogue all enrol here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from imagescreen.database.feed import ChangeKind, append_change, now
+from imagescreen.database.files import PictureFiles
+from imagescreen.database.index_versions import current_version
+from imagescreen.database.session import Database
+from imagescreen.database.tables import ReferencePictureRow, ReferenceRow, ReferenceVectorRow
+from imagescreen.database.vectors import to_blob
+from imagescreen.errors import (
+    Conflict,
+    DuplicatePicture,
+    ImagescreenError,
+    InvalidContent,
+    NotFound,
+    PictureProblem,
+    Unavailable,
+)
+from imagescreen.pictures import PictureHeader, PictureReader
+from imagescreen.references.facts import ReferenceFacts
+from imagescreen.references.follower import Follower
+from imagescreen.references.stored import columns_of
+from imagescreen.serving.state import Served
+
+MAX_REFERENCES_A_COMMIT = 100
+"""Keeps write transactions short, so that screening records never wait long behind a bulk add."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPicture:
+    """Untrusted bytes, and the name to call them by in messages."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewReference:
+    facts: ReferenceFacts
+    pictures: Sequence[NewPicture]
+
+
+class NearDuplicate(msgspec.Struct, frozen=True):
+    """A warning: a new picture nearly equals one of another reference."""
+
+    picture: str
+    reference_id: UUID
+    title: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    reference_id: UUID
+    near_duplicates: Sequence[NearDuplicate]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The reference that has a picture already."""
+
+    reference_id: UUID
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    name: str
+    data: bytes
+    header: PictureHeader
+    vector: NDArray[np.float32]
+
+
+class Enrolment:
+    def __init__(
+        self,
+        database: Database,
+        files: PictureFiles,
+        reader: PictureReader,
+        follower: Follower,
+        *,
+        max_pictures: int,
+        near_duplicate_similarity: float,
+    ) -> None:
+        self._database = database
+        self._files = files
+        self._reader = reader
+        self._follower = follower
+        self._max_pictures = max_pictures
+        self._near = near_duplicate_similarity
+
+    def owners(self, sha256s: Sequence[str]) -> Mapping[str, Owner]:
+        """Which of these pictures are stored already, and with whom."""
+        with self._database.read() as session:
+            return _owners(session, sha256s)
+
+    def add(self, new: Sequence[NewReference]) -> list[Enrolled | ImagescreenError]:
+        """Adds up to `MAX_REFERENCES_A_COMMIT` references in one commit; each gets its result or the reason why not.
+
+        Takes effect in this process before it returns. Raises Unavailable when the model is being switched.
+        """
+        served = self._follower.serving.current()
+        embedded = self._embed_all(served, new)
+        near = self._near_duplicates(served, embedded)
+        results: list[Enrolled | ImagescreenError] = []
+        earlier = _JustAdded(self._near)
+        with self._database.write() as session:
+            self._check_model(session, served)
+            for position, reference in enumerate(new):
+                pictures = embedded[position]
+                if isinstance(pictures, ImagescreenError):
+                    results.append(pictures)
+                    continue
+                try:
+                    with session.begin_nested():
+                        reference_id = self._insert(session, reference.facts, pictures, served)
+                except ImagescreenError as error:
+                    results.append(error)
+                else:
+                    warnings = self._name(session, near[position], reference_id) + earlier.near(pictures)
+                    earlier.remember(reference_id, reference.facts.title, pictures)
+                    results.append(Enrolled(reference_id, warnings))
+        self._follower.poll()
+        return results
+
+    def add_one(self, new: NewReference) -> Enrolled:
+        """Raises InvalidContent, DuplicatePicture or Unavailable."""
+        (result,) = self.add([new])
+        if isinstance(result, ImagescreenError):
+            raise result
+        return result
+
+    def add_pictures(
+        self, reference_id: UUID, pictures: Sequence[NewPicture], *, actor: str | None
+    ) -> list[NearDuplicate]:
+        """Adds pictures to a reference; those it already has change nothing.
+
+        Raises NotFound, InvalidContent, or DuplicatePicture for those that another reference has.
+        """
+        served = self._follower.serving.current()
+        embedded = self._embed(served, pictures)
+        with self._database.write() as session:
+            self._check_model(session, served)
+            reference = session.get(ReferenceRow, reference_id, with_for_update=True)
+            if reference is None:
+                raise NotFound(f"there is no reference {reference_id}")
+            owners = _owners(session, [picture.header.sha256 for picture in embedded])
+            _refuse_foreign(embedded, owners, reference_id)
+            fresh = [picture for picture in embedded if picture.header.sha256 not in owners]
+            present = session.scalars(
+                select(ReferencePictureRow.id).where(
+                    ReferencePictureRow.reference_id == reference_id, ReferencePictureRow.removed_at.is_(None)
+                )
+            ).all()
+            if len(present) + len(fresh) > self._max_pictures:
+                raise InvalidContent(
+                    f"a reference has at most {self._max_pictures} pictures: {len(present)} are there, "
+                    f"{len(fresh)} would be added"
+                )
+            if fresh:
+                self._insert_pictures(session, reference_id, fresh, served)
+                reference.updated_at = now()
+                append_change(
+                    session,
+                    ChangeKind.PICTURES_ADDED,
+                    reference_id=reference_id,
+                    actor=actor,
+                    details={"sha256": [picture.header.sha256 for picture in fresh]},
+                )
+            near = self._near_duplicates(served, [embedded])[0]
+            warnings = self._name(session, near, reference_id)
+        self._follower.poll()
+        return warnings
+
+    def _embed_all(self, served: Served, new: Sequence[NewReference]) -> list[list[_Embedded] | ImagescreenError]:
+        """Reads everything first, then embeds all good pictures together."""
+        read: list[list[tuple[NewPicture, PictureHeader, Any]] | ImagescreenError] = []
+        for reference in new:
+            try:
+                read.append(self._read(served, reference.pictures))
+            except ImagescreenError as error:
+                read.append(error)
+        tensors = [tensor for item in read if not isinstance(item, ImagescreenError) for _, _, tensor in item]
+        vectors = iter(served.batcher.embed(tensors) if tensors else ())
+        return [
+            item
+            if isinstance(item, ImagescreenError)
+            else [_Embedded(new.name, new.data, header, next(vectors)) for new, header, _ in item]
+            for item in read
+        ]
+
+    def _embed(self, served: Served, pictures: Sequence[NewPicture]) -> list[_Embedded]:
+        read = self._read(served, pictures)
+        vectors = served.batcher.embed([tensor for _, _, tensor in read])
+        return [
+            _Embedded(new.name, new.data, header, vector)
+            for (new, header, _), vector in zip(read, vectors, strict=True)
+        ]
+
+    def _read(
+        self, served: Served, pictures: Sequence[NewPicture]
+    ) -> list[tuple[NewPicture, PictureHeader, NDArray[np.float32]]]:
+        """Raises InvalidContent that names every picture that cannot be used."""
+        if not 1 <= len(pictures) <= self._max_pictures:
+            raise InvalidContent(f"a reference needs 1 to {self._max_pictures} pictures, not {len(pictures)}")
+        encoder = served.batcher.encoder
+        read: dict[str, tuple[NewPicture, PictureHeader, NDArray[np.float32]]] = {}
+        problems: list[str] = []
+        for new in pictures:
+            try:
+                header = self._reader.header(new.data)
+                picture = self._reader.read(new.data, header, reduce_to=encoder.input_side)
+            except PictureProblem as error:
+                problems.append(f"{new.name}: {error.detail}")
+                continue
+            if picture.low_information:
+                problems.append(f"{new.name}: the picture is blank or nearly so and would resemble anything blank")
+            elif header.sha256 not in read:
+                read[header.sha256] = (new, header, encoder.preprocess(picture.image))
+        if problems:
+            raise InvalidContent("; ".join(problems), errors=tuple(problems))
+        return list(read.values())
+
+    def _insert(self, session: Session, facts: ReferenceFacts, pictures: Sequence[_Embedded], served: Served) -> UUID:
+        owners = _owners(session, [picture.header.sha256 for picture in pictures])
+        _refuse_foreign(pictures, owners, None)
+        moment = now()
+        row = ReferenceRow(**columns_of(facts), created_at=moment, updated_at=moment)
+        session.add(row)
+        session.flush()
+        self._insert_pictures(session, row.id, pictures, served)
+        append_change(
+            session,
+            ChangeKind.REFERENCE_ADDED,
+            reference_id=row.id,
+            actor=facts.submitted_by,
+            details={"sha256": [picture.header.sha256 for picture in pictures]},
+        )
+        return row.id
+
+    def _insert_pictures(
+        self, session: Session, reference_id: UUID, pictures: Sequence[_Embedded], served: Served
+    ) -> None:
+        # The bytes are durable before the transaction that names them commits.
+        for picture in pictures:
+            self._files.put(picture.header.sha256, picture.data)
+        moment = now()
+        rows = [
+            ReferencePictureRow(
+                reference_id=reference_id,
+                sha256=picture.header.sha256,
+                size_bytes=picture.header.size_bytes,
+                width=picture.header.width,
+                height=picture.header.height,
+                format=picture.header.format.value,
+                created_at=moment,
+            )
+            for picture in pictures
+        ]
+        session.add_all(rows)
+        try:
+            session.flush()
+        except IntegrityError:
+            raise Conflict("another caller added one of these pictures at the same moment: try again") from None
+        session.add_all(
+            ReferenceVectorRow(
+                reference_picture_id=row.id,
+                fingerprint=served.snapshot.fingerprint,
+                vector=to_blob(picture.vector),
+            )
+            for row, picture in zip(rows, pictures, strict=True)
+        )
+        session.flush()
+
+    def _check_model(self, session: Session, served: Served) -> None:
+        """A vector of a model that is no longer the current one would never match: refuse it, do not lose it."""
+        row = current_version(session)
+        if row is not None and row.fingerprint != served.snapshot.fingerprint:
+            raise Unavailable(
+                f"the current index was made with model {row.model!r} ({row.fingerprint}), this process still has "
+                f"{served.batcher.encoder.name!r} ({served.snapshot.fingerprint}): try again in a moment"
+            )
+
+    def _near_duplicates(
+        self, served: Served, embedded: Sequence[Sequence[_Embedded] | ImagescreenError]
+    ) -> list[list[tuple[str, UUID, float]]]:
+        """For each item (picture name, reference, similarity) of what is matched against now."""
+        flat = [picture for item in embedded if not isinstance(item, ImagescreenError) for picture in item]
+        if not flat or served.snapshot.picture_count == 0:
+            return [[] for _ in embedded]
+        queries = np.stack([picture.vector for picture in flat])
+        found = iter(served.snapshot.search(queries, count=1, at_least=self._near))
+        return [
+            []
+            if isinstance(item, ImagescreenError)
+            else [
+                (picture.name, neighbour.reference_id, neighbour.similarity)
+                for picture in item
+                for neighbour in next(found)
+                if neighbour.similarity >= self._near
+            ]
+            for item in embedded
+        ]
+
+    def _name(self, session: Session, near: Sequence[tuple[str, UUID, float]], own: UUID) -> list[NearDuplicate]:
+        ids = {reference_id for _, reference_id, _ in near if reference_id != own}
+        titles = {
+            row.id: row.title
+            for row in session.execute(select(ReferenceRow.id, ReferenceRow.title).where(ReferenceRow.id.in_(ids)))
+        }
+        return [
+            NearDuplicate(name, reference_id, titles[reference_id], round(similarity, 4))
+            for name, reference_id, similarity in near
+            if reference_id in titles
+        ]
+
+
+class _JustAdded:
+    """References of the same commit: they are not in the index yet, and may be near-duplicates of each other."""
+
+    def __init__(self, near: float) -> None:
+        self._near = near
+        self._added: list[tuple[UUID, str, NDArray[np.float32]]] = []
+
+    def remember(self, reference_id: UUID, title: str, pictures: Sequence[_Embedded]) -> None:
+        self._added.append((reference_id, title, np.stack([picture.vector for picture in pictures])))
+
+    def near(self, pictures: Sequence[_Embedded]) -> list[NearDuplicate]:
+        return [
+            NearDuplicate(picture.name, reference_id, title, round(best, 4))
+            for picture in pictures
+            for reference_id, title, vectors in self._added
+            if (best := float((vectors @ picture.vector).max())) >= self._near
+        ]
+
+
+def _owners(session: Session, sha256s: Sequence[str]) -> dict[str, Owner]:
+    owners: dict[str, Owner] = {}
+    for start in range(0, len(sha256s), 500):
+        rows = session.execute(
+            select(ReferencePictureRow.sha256, ReferenceRow.id, ReferenceRow.title)
+            .join(ReferenceRow, ReferenceRow.id == ReferencePictureRow.reference_id)
+            .where(
+                ReferencePictureRow.sha256.in_(sha256s[start : start + 500]), ReferencePictureRow.removed_at.is_(None)
+            )
+        )
+        owners.update({sha256: Owner(reference_id, title) for sha256, reference_id, title in rows})
+    return owners
+
+
+def _refuse_foreign(pictures: Sequence[_Embedded], owners: Mapping[str, Owner], own: UUID | None) -> None:
+    for picture in pictures:
+        owner = owners.get(picture.header.sha256)
+        if owner is not None and owner.reference_id != own:
+            raise DuplicatePicture(
+                f"{picture.name} has the same bytes as a picture of reference {owner.reference_id} ({owner.title!r})",
+                reference_id=str(owner.reference_id),
+            )

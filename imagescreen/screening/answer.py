@@ -1,0 +1,140 @@
+"""What a screening answers: the shape that is stored and goes over the wire, once written never changed."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from imagescreen.calibration.thresholds import ThresholdPair
+from imagescreen.errors import Problem
+
+
+class Disposition(StrEnum):
+    CLEAR = "clear"
+    REVIEW = "review"
+    HOLD = "hold"
+    NOT_SCREENABLE = "not_screenable"
+
+    @property
+    def flagged(self) -> bool:
+        return self in (Disposition.REVIEW, Disposition.HOLD)
+
+
+class PictureStatus(StrEnum):
+    SCREENED = "screened"
+    LOW_INFORMATION = "low_information"
+    UNREADABLE = "unreadable"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TOO_LARGE = "too_large"
+    TOO_SMALL = "too_small"
+    UNAVAILABLE = "unavailable"
+
+
+class Exceeds(StrEnum):
+    REVIEW = "review"
+    HOLD = "hold"
+
+
+class MatchKind(StrEnum):
+    RESEMBLES = "resembles"
+
+
+class ReasonCode(StrEnum):
+    RESEMBLES_REFERENCE = "resembles_reference"
+    RESEMBLES_REFERENCE_INFORM = "resembles_reference_inform"
+    PICTURE_NOT_SCREENED = "picture_not_screened"
+    NO_PICTURES = "no_pictures"
+    NOT_CALIBRATED = "not_calibrated"
+
+
+class Match(msgspec.Struct, frozen=True):
+    """One reference that one picture resembles, by its nearest picture.
+
+    `similarity` is the cosine of the two vectors; `exceeds` says which of the two `thresholds` the score is above.
+    """
+
+    reference_id: UUID
+    reference_picture_id: int
+    title: str
+    category: str | None
+    kind: MatchKind
+    similarity: float
+    score: float
+    thresholds: ThresholdPair
+    exceeds: Exceeds | None
+    one_in: int | None = None
+    suppressed_by: UUID | None = None
+
+
+class PictureResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    position: int
+    status: PictureStatus
+    sha256: str | None = None
+    width: Annotated[int | None, Meta(description="As displayed, in pixels.")] = None
+    height: int | None = None
+    matches: list[Match] = []
+    problem: Problem | None = None
+
+
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`text` is for people, `code` for programs."""
+
+    code: ReasonCode
+    text: str
+    position: int | None = None
+    reference_id: UUID | None = None
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    name: str
+    fingerprint: str
+
+
+class IndexInfo(msgspec.Struct, frozen=True):
+    """What was searched: a version, and the changes up to `sequence`."""
+
+    version: str | None
+    sequence: int
+    references: int
+
+
+class PolicyInfo(msgspec.Struct, frozen=True):
+    version: str
+
+
+class ElapsedMs(msgspec.Struct, frozen=True):
+    decode: float
+    embed: float
+    search: float
+    total: float
+
+
+class ScreeningAnswer(msgspec.Struct, frozen=True):
+    """The stored result of one package. A flag is no legal finding: it says "resembles", and a person decides."""
+
+    screening_id: UUID
+    package_id: str
+    revision: int
+    participant: str
+    screened_at: datetime
+    disposition: Disposition
+    flagged: bool
+    incomplete: bool
+    reasons: list[Reason]
+    pictures: list[PictureResult]
+    model: ModelInfo
+    index: IndexInfo
+    policy: PolicyInfo
+    elapsed_ms: ElapsedMs
+
+
+class MatchesAnswer(msgspec.Struct, frozen=True):
+    """Matches of pictures, with nothing stored and no disposition."""
+
+    pictures: list[PictureResult]
+    model: ModelInfo
+    index: IndexInfo
+    elapsed_ms: ElapsedMs

@@ -1,0 +1,82 @@
+"""From neighbours in the index to matches that say what they exceed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+
+from imagescreen.calibration.thresholds import ThresholdPair, Thresholds
+from imagescreen.database.session import Database
+from imagescreen.database.tables import ReferenceRow
+from imagescreen.matching import Neighbour
+from imagescreen.screening.answer import Exceeds, Match, MatchKind
+
+KNOWN_ITEM = "known_item"
+NO_THRESHOLDS = ThresholdPair(review=None, hold=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceInfo:
+    """What a match and its disposition need to know of a reference."""
+
+    title: str
+    kind: str
+    category: str | None
+    suggested_action: str
+
+
+class ReferenceLookup:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, reference_ids: Collection[UUID]) -> Mapping[UUID, ReferenceInfo]:
+        columns = (
+            ReferenceRow.id,
+            ReferenceRow.title,
+            ReferenceRow.kind,
+            ReferenceRow.category,
+            ReferenceRow.suggested_action,
+        )
+        ids = list(reference_ids)
+        found: dict[UUID, ReferenceInfo] = {}
+        with self._database.read() as session:
+            for start in range(0, len(ids), 500):
+                rows = session.execute(select(*columns).where(ReferenceRow.id.in_(ids[start : start + 500])))
+                found.update({row[0]: ReferenceInfo(row[1], row[2], row[3], row[4]) for row in rows})
+        return found
+
+
+def ranked_matches(
+    neighbours: Sequence[Neighbour],
+    references: Mapping[UUID, ReferenceInfo],
+    thresholds: Thresholds | None,
+    *,
+    limit: int,
+) -> list[Match]:
+    """The `limit` nearest references, and every further one that exceeds a threshold; best first."""
+    matches = [_match(near, references[near.reference_id], thresholds) for near in neighbours]
+    return [match for rank, match in enumerate(matches) if rank < limit or match.exceeds is not None]
+
+
+def _match(near: Neighbour, info: ReferenceInfo, thresholds: Thresholds | None) -> Match:
+    # Only a known item can be resembled to anybody's disadvantage; genuine and no-goods references are shown.
+    flags = thresholds is not None and info.kind == KNOWN_ITEM
+    pair = thresholds.of(info.category) if thresholds is not None and flags else NO_THRESHOLDS
+    score = near.similarity
+    exceeds = None
+    if pair.hold is not None and score > pair.hold:
+        exceeds = Exceeds.HOLD
+    elif pair.review is not None and score > pair.review:
+        exceeds = Exceeds.REVIEW
+    return Match(
+        reference_id=near.reference_id,
+        reference_picture_id=near.picture_id,
+        title=info.title,
+        category=info.category,
+        kind=MatchKind.RESEMBLES,
+        similarity=round(near.similarity, 6),
+        score=round(score, 6),
+        thresholds=pair,
+        exceeds=exceeds,
+    )

@@ -1,0 +1,83 @@
+"""The operator's wishes: what leads to review or hold, and at which rates of false flags."""
+
+import hashlib
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from imagescreen.calibration.thresholds import Rates, Support, Thresholds
+from imagescreen.database.feed import now
+from imagescreen.database.session import Database
+from imagescreen.database.tables import PolicyRow
+from imagescreen.errors import BrokenInstallation
+from imagescreen.screening.answer import PictureStatus
+
+
+class WhenIncomplete(StrEnum):
+    REVIEW = "review"
+    CLEAR = "clear"
+
+
+class IncompleteRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For each status that leaves a picture unscreened: what it does to a package that would be clear otherwise."""
+
+    unreadable: WhenIncomplete = WhenIncomplete.REVIEW
+    too_large: WhenIncomplete = WhenIncomplete.REVIEW
+    unsupported_format: WhenIncomplete = WhenIncomplete.REVIEW
+    unavailable: WhenIncomplete = WhenIncomplete.REVIEW
+    low_information: WhenIncomplete = WhenIncomplete.CLEAR
+    too_small: WhenIncomplete = WhenIncomplete.CLEAR
+
+    def of(self, status: PictureStatus) -> WhenIncomplete:
+        rule: WhenIncomplete = getattr(self, status.value)
+        return rule
+
+
+class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The policy file."""
+
+    rates: Rates
+    category_rates: dict[str, Rates] = {}
+    incomplete: IncompleteRules = IncompleteRules()
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """`version` is the first 16 hex digits of the sha256 of what the file says (not of its comments or layout)."""
+
+    version: str
+    wishes: Wishes
+    document: str
+
+    def rates_of(self, category: str) -> Rates:
+        return self.wishes.category_rates.get(category, self.wishes.rates)
+
+    def kept_by(self, thresholds: Thresholds) -> bool:
+        """Whether thresholds were measured for the rates that this policy wishes."""
+        measured: dict[str, Support] = thresholds.support
+        return thresholds.overall_support.rates == self.wishes.rates and all(
+            support.rates == self.rates_of(category) for category, support in measured.items()
+        )
+
+
+def read_policy(path: Path | None) -> Policy:
+    """The policy file, or the built-in one. Raises BrokenInstallation with one sentence when it is wrong."""
+    source = files("imagescreen.screening") / "default_policy.toml" if path is None else path
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokenInstallation(f"the policy file {path} cannot be read: {error}") from None
+    try:
+        wishes = msgspec.toml.decode(text, type=Wishes)
+    except msgspec.DecodeError as error:
+        raise BrokenInstallation(f"the policy file {path or 'default_policy.toml'} is wrong: {error}") from None
+    canonical = msgspec.json.encode(wishes, order="sorted")
+    return Policy(hashlib.sha256(canonical).hexdigest()[:16], wishes, text)
+
+
+def record_policy(database: Database, policy: Policy) -> None:
+    """Keeps the policy for good before the first screening that names it."""
+    with database.write() as session:
+        if session.get(PolicyRow, policy.version) is None:
+            session.add(PolicyRow(version=policy.version, document=policy.document, first_used_at=now()))

@@ -1,0 +1,288 @@
+"""The whole line for one package: bytes, pictures, vectors, matches, disposition, record."""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from uuid_utils.compat import uuid7
+
+from imagescreen.database.feed import now
+from imagescreen.database.files import PictureFiles
+from imagescreen.database.vectors import to_blob
+from imagescreen.errors import (
+    InvalidContent,
+    LowInformationPicture,
+    PictureProblem,
+    PictureTooLarge,
+    PictureUnavailable,
+)
+from imagescreen.matching import Neighbour
+from imagescreen.pictures import PictureHeader, PictureReader
+from imagescreen.screening.answer import (
+    ElapsedMs,
+    IndexInfo,
+    Match,
+    MatchesAnswer,
+    ModelInfo,
+    PictureResult,
+    PictureStatus,
+    PolicyInfo,
+    ScreeningAnswer,
+)
+from imagescreen.screening.disposition import decide
+from imagescreen.screening.matches import ReferenceInfo, ReferenceLookup, ranked_matches
+from imagescreen.screening.package import Package, SubmittedPicture, check_positions, content_hash
+from imagescreen.screening.policy import Policy
+from imagescreen.screening.record import PictureRecord, ScreeningRecord
+from imagescreen.serving.state import Served, Serving
+from imagescreen.settings import KeepPictures
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """`created` is false when the same submission was answered before: `answer` is then the stored one."""
+
+    answer: ScreeningAnswer
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One submitted picture after decoding: a tensor for the encoder, or the problem that leaves it unscreened."""
+
+    position: int
+    sha256: str | None
+    header: PictureHeader | None
+    problem: PictureProblem | None
+    tensor: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    results: list[PictureResult]
+    vectors: Mapping[int, NDArray[np.float32]]
+    references: Mapping[UUID, ReferenceInfo]
+    elapsed: ElapsedMs
+
+
+class Screener:
+    def __init__(
+        self,
+        *,
+        serving: Serving,
+        reader: PictureReader,
+        lookup: ReferenceLookup,
+        record: ScreeningRecord,
+        files: PictureFiles,
+        policy: Policy,
+        max_pictures: int,
+        max_package_pixels: int,
+        matches_limit: int,
+        keep_pictures: KeepPictures,
+        decode_threads: int,
+    ) -> None:
+        self._serving = serving
+        self._reader = reader
+        self._lookup = lookup
+        self._record = record
+        self._files = files
+        self._policy = policy
+        self._max_pictures = max_pictures
+        self._max_package_pixels = max_package_pixels
+        self._matches_limit = matches_limit
+        self._keep = keep_pictures
+        self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
+
+    def screen(self, package: Package, pictures: Sequence[SubmittedPicture]) -> Screened:
+        """Screens a package; its record is durable when this returns.
+
+        Raises InvalidContent, Conflict (other content under the same key), Overloaded, IndexUnavailable. One bad
+        picture never fails the package.
+        """
+        started = time.perf_counter()
+        self._check_count(pictures)
+        check_positions(package, len(pictures))
+        content = content_hash(package, pictures)
+        earlier = self._record.find(package, content)
+        if earlier is not None:
+            return Screened(earlier, created=False)
+        served = self._serving.require_index()
+        matched = self._match(served, pictures, started)
+        decision = decide(
+            matched.results,
+            self._policy,
+            actions={reference_id: info.suggested_action for reference_id, info in matched.references.items()},
+            calibrated=served.thresholds is not None,
+        )
+        answer = ScreeningAnswer(
+            screening_id=uuid7(),
+            package_id=package.package_id,
+            revision=package.revision,
+            participant=package.participant,
+            screened_at=now(),
+            disposition=decision.disposition,
+            flagged=decision.disposition.flagged,
+            incomplete=decision.incomplete,
+            reasons=decision.reasons,
+            pictures=matched.results,
+            model=_model_info(served),
+            index=_index_info(served),
+            policy=PolicyInfo(self._policy.version),
+            elapsed_ms=matched.elapsed,
+        )
+        keep = self._keep is KeepPictures.ALL or (self._keep is KeepPictures.FLAGGED and answer.flagged)
+        records = [self._picture_record(result, pictures, matched, keep) for result in matched.results]
+        stored = self._record.add(answer, package, content, records)
+        return Screened(stored, created=stored.screening_id == answer.screening_id)
+
+    def match(self, pictures: Sequence[SubmittedPicture]) -> MatchesAnswer:
+        """Matches of pictures; nothing is stored. Raises InvalidContent, Overloaded, IndexUnavailable."""
+        started = time.perf_counter()
+        self._check_count(pictures)
+        if not pictures:
+            raise InvalidContent("there are no pictures: send at least one")
+        served = self._serving.require_index()
+        matched = self._match(served, pictures, started)
+        return MatchesAnswer(
+            pictures=matched.results,
+            model=_model_info(served),
+            index=_index_info(served),
+            elapsed_ms=matched.elapsed,
+        )
+
+    def close(self) -> None:
+        self._decoders.shutdown()
+
+    def _check_count(self, pictures: Sequence[SubmittedPicture]) -> None:
+        if len(pictures) > self._max_pictures:
+            raise InvalidContent(f"{len(pictures)} pictures are too many: a package has at most {self._max_pictures}")
+
+    def _match(self, served: Served, pictures: Sequence[SubmittedPicture], started: float) -> _Matched:
+        seen = self._see(served, pictures)
+        decoded = time.perf_counter()
+        tensors = {item.position: item.tensor for item in seen if item.tensor is not None}
+        embedded = served.batcher.embed(list(tensors.values())) if tensors else []
+        vectors = dict(zip(tensors, embedded, strict=True))
+        embedded_at = time.perf_counter()
+        references: Mapping[UUID, ReferenceInfo] = {}
+        by_position: Mapping[int, Sequence[Neighbour]] = {}
+        if vectors:
+            neighbours = served.snapshot.search(
+                np.stack(list(vectors.values())),
+                count=self._matches_limit,
+                at_least=served.thresholds.lowest_review() if served.thresholds is not None else np.inf,
+            )
+            references = self._lookup.of({near.reference_id for one in neighbours for near in one})
+            by_position = dict(zip(vectors, neighbours, strict=True))
+        results = [
+            _result(
+                item,
+                ranked_matches(
+                    by_position.get(item.position, ()), references, served.thresholds, limit=self._matches_limit
+                ),
+            )
+            for item in seen
+        ]
+        searched = time.perf_counter()
+        elapsed = ElapsedMs(
+            decode=_ms(decoded - started),
+            embed=_ms(embedded_at - decoded),
+            search=_ms(searched - embedded_at),
+            total=_ms(searched - started),
+        )
+        return _Matched(results, vectors, references, elapsed)
+
+    def _see(self, served: Served, pictures: Sequence[SubmittedPicture]) -> list[_Seen]:
+        """Reads headers first, so that the pixels of the whole package are known before any is decoded."""
+        headers: list[PictureHeader | PictureProblem] = []
+        pixels = 0
+        for picture in pictures:
+            header = self._header(picture)
+            if isinstance(header, PictureHeader):
+                pixels += header.width * header.height
+                if pixels > self._max_package_pixels:
+                    pixels -= header.width * header.height
+                    header = PictureTooLarge(
+                        f"with {header.width} x {header.height} pixels the package's pictures together exceed "
+                        f"{self._max_package_pixels} pixels"
+                    )
+            headers.append(header)
+        return list(
+            self._decoders.map(
+                lambda position: self._see_one(served, position, pictures[position], headers[position]),
+                range(len(pictures)),
+            )
+        )
+
+    def _header(self, picture: SubmittedPicture) -> PictureHeader | PictureProblem:
+        if picture.data is None:
+            return PictureUnavailable("fetching pictures by URL is not enabled: send the picture's bytes")
+        try:
+            return self._reader.header(picture.data)
+        except PictureProblem as problem:
+            return problem
+
+    def _see_one(
+        self, served: Served, position: int, picture: SubmittedPicture, header: PictureHeader | PictureProblem
+    ) -> _Seen:
+        if picture.data is None or isinstance(header, PictureProblem):
+            sha256 = None if picture.data is None else hashlib.sha256(picture.data).hexdigest()
+            return _Seen(position, sha256, None, header if isinstance(header, PictureProblem) else None, None)
+        encoder = served.batcher.encoder
+        try:
+            decoded = self._reader.read(picture.data, header, reduce_to=encoder.input_side)
+            if decoded.low_information:
+                raise LowInformationPicture("the picture is blank or nearly so: there is nothing on it to compare")
+            tensor = encoder.preprocess(decoded.image)
+        except PictureProblem as problem:
+            return _Seen(position, header.sha256, header, problem, None)
+        return _Seen(position, header.sha256, header, None, tensor)
+
+    def _picture_record(
+        self, result: PictureResult, pictures: Sequence[SubmittedPicture], matched: _Matched, keep: bool
+    ) -> PictureRecord:
+        data = pictures[result.position].data
+        vector = matched.vectors.get(result.position)
+        stored = keep and data is not None and result.sha256 is not None
+        if stored and data is not None and result.sha256 is not None:
+            self._files.put(result.sha256, data)
+        return PictureRecord(
+            position=result.position,
+            status=result.status.value,
+            sha256=result.sha256,
+            size_bytes=None if data is None else len(data),
+            width=result.width,
+            height=result.height,
+            vector=None if vector is None else to_blob(vector),
+            stored=stored,
+        )
+
+
+def _result(seen: _Seen, matches: list[Match]) -> PictureResult:
+    return PictureResult(
+        position=seen.position,
+        status=PictureStatus.SCREENED if seen.problem is None else PictureStatus(seen.problem.code),
+        sha256=seen.sha256,
+        width=None if seen.header is None else seen.header.width,
+        height=None if seen.header is None else seen.header.height,
+        matches=matches,
+        problem=None if seen.problem is None else seen.problem.problem(),
+    )
+
+
+def _model_info(served: Served) -> ModelInfo:
+    return ModelInfo(served.batcher.encoder.name, served.snapshot.fingerprint)
+
+
+def _index_info(served: Served) -> IndexInfo:
+    snapshot = served.snapshot
+    return IndexInfo(snapshot.version, snapshot.sequence, snapshot.reference_count)
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 2)

@@ -1,0 +1,67 @@
+"""From the name of an index version to model, index and thresholds that fit together."""
+
+from pathlib import Path
+
+from imagescreen.calibration.thresholds import decode_thresholds
+from imagescreen.embedding.batcher import Batcher
+from imagescreen.embedding.encoder import Encoder, load_encoder
+from imagescreen.errors import FingerprintMismatch
+from imagescreen.matching import IndexSnapshot, open_version, set_search_threads
+from imagescreen.serving.state import Served
+from imagescreen.settings import Settings
+
+THRESHOLDS_FILE = "thresholds.json"
+
+
+class Loader:
+    """Loads what a version names: its model by name, checked by fingerprint."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        set_search_threads(settings.faiss_threads)
+
+    @property
+    def versions_dir(self) -> Path:
+        return self._settings.index_dir / "versions"
+
+    def encoder(self, name: str) -> Encoder:
+        settings = self._settings
+        return load_encoder(
+            name,
+            settings.weights_dir,
+            dtype=settings.dtype,
+            device=settings.device,
+            threads=settings.torch_threads,
+        )
+
+    def batcher(self, encoder: Encoder) -> Batcher:
+        return Batcher(encoder, max_batch=self._settings.max_batch, max_waiting=self._settings.max_waiting_pictures)
+
+    def without_version(self) -> Served:
+        """Before the first build: the model that settings name, and nothing to match yet."""
+        encoder = self.encoder(self._settings.model)
+        return Served(self.batcher(encoder), IndexSnapshot.empty(encoder.fingerprint, encoder.dimension), None)
+
+    def version(self, name: str, *, running: Batcher | None = None) -> Served:
+        """Opens a version. `running` is kept when its model is the version's.
+
+        Raises BrokenIndex, BrokenModel, or FingerprintMismatch that names both fingerprints.
+        """
+        opened = open_version(self.versions_dir, name)
+        manifest = opened.manifest
+        batcher = running
+        if batcher is None or batcher.encoder.fingerprint != manifest.fingerprint:
+            encoder = self.encoder(manifest.model)
+            if encoder.fingerprint != manifest.fingerprint:
+                raise FingerprintMismatch(
+                    f"index version {name} was made with model {manifest.model!r} of fingerprint "
+                    f"{manifest.fingerprint}, the one installed has {encoder.fingerprint}: "
+                    f"rebuild with `scripts/reindex.py --model {manifest.model}`"
+                )
+            batcher = self.batcher(encoder)
+        thresholds = opened.attachments.get(THRESHOLDS_FILE)
+        return Served(
+            batcher,
+            IndexSnapshot.of_version(opened),
+            None if thresholds is None else decode_thresholds(thresholds, fingerprint=manifest.fingerprint),
+        )
