@@ -7,7 +7,6 @@ from types import ModuleType
 
 from imagescreen.errors import BrokenInstallation
 
-
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 

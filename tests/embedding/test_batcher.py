@@ -1,0 +1,171 @@
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from imagescreen.embedding.batcher import Batcher
+from imagescreen.embedding.encoder import Encoder
+from imagescreen.embedding.hardware import available_cores
+from imagescreen.embedding.loading import LoadedModel, Towers, load_model
+from imagescreen.embedding.model_config import read_config
+from imagescreen.embedding.registry import entry_of
+from imagescreen.errors import Overloaded, Unavailable, UnreadablePicture
+from imagescreen.settings import DType
+
+Vectors = NDArray[np.float32]
+WAIT_S = 30
+
+
+class HeldTowers:
+    """The built-in model behind a gate, as on a device that is busy until told otherwise; keeps the batch sizes."""
+
+    def __init__(self, towers: Towers) -> None:
+        self._towers = towers
+        self._gate = threading.Event()
+        self.entered = threading.Semaphore(0)
+        self.batches: list[int] = []
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(image))
+        self.entered.release()
+        assert self._gate.wait(WAIT_S)
+        return self._towers.encode_image(image)
+
+    def encode_text(self, text: torch.Tensor) -> torch.Tensor:
+        return self._towers.encode_text(text)
+
+    def open(self) -> None:
+        self._gate.set()
+
+
+@pytest.fixture(scope="module")
+def model(shipped_weights: Path) -> LoadedModel:
+    entry = entry_of("mini", shipped_weights)
+    folder = shipped_weights / "mini"
+    return load_model(entry, folder, read_config(folder), dtype=DType.FLOAT32, device="cpu")
+
+
+@pytest.fixture
+def towers(model: LoadedModel) -> Iterator[HeldTowers]:
+    held = HeldTowers(model.towers)
+    yield held
+    held.open()
+
+
+@pytest.fixture
+def encoder(model: LoadedModel, towers: HeldTowers, shipped_weights: Path) -> Encoder:
+    return Encoder(
+        LoadedModel(towers, model.transform, model.tokenizer, model.text_off_reason),
+        name="mini",
+        fingerprint="",
+        config=read_config(shipped_weights / "mini"),
+        dtype=DType.FLOAT32,
+        device="cpu",
+        threads=available_cores(),
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Vectors]:
+    generator = np.random.default_rng(7)
+    return [generator.normal(size=(3, 128, 128)).astype(np.float32) for _ in range(12)]
+
+
+def occupied(batcher: Batcher, towers: HeldTowers, picture: Vectors) -> "Future[Vectors]":
+    """Keep the encoder busy with one picture."""
+    future = batcher.submit([picture])
+    assert towers.entered.acquire(timeout=WAIT_S)
+    return future
+
+
+def test_pictures_of_concurrent_callers_share_a_batch_while_the_encoder_is_busy(
+    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors], mini: Encoder
+) -> None:
+    with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
+        futures = [occupied(batcher, towers, pictures[0])]
+        with ThreadPoolExecutor(5) as callers:
+            futures += callers.map(lambda picture: batcher.submit([picture]), pictures[1:6])
+        assert batcher.waiting == 5
+        towers.open()
+        found = np.concatenate([future.result(WAIT_S) for future in futures])
+    assert towers.batches == [1, 5]
+    assert np.allclose(found, mini.encode(np.stack(pictures[:6])), atol=1e-5)
+
+
+def test_idle_encoder_takes_a_picture_at_once(encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]) -> None:
+    towers.open()
+    with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
+        assert batcher.embed(pictures[:1]).shape == (1, 256)
+        assert batcher.embed(pictures[:2]).shape == (2, 256)
+        assert batcher.embed([]).shape == (0, 256)
+    assert towers.batches == [1, 2]
+
+
+def test_one_call_may_bring_more_than_a_batch(
+    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors], mini: Encoder
+) -> None:
+    towers.open()
+    with Batcher(encoder, max_batch=5, max_waiting=50) as batcher:
+        found = batcher.embed(pictures)
+    assert towers.batches == [5, 5, 2]
+    assert np.allclose(found, mini.encode(np.stack(pictures)), atol=1e-5)
+
+
+def test_too_many_waiting_pictures_are_refused_at_once(
+    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]
+) -> None:
+    with Batcher(encoder, max_batch=2, max_waiting=3) as batcher:
+        accepted = [occupied(batcher, towers, pictures[0]), batcher.submit(pictures[1:3])]
+        with pytest.raises(Overloaded):
+            batcher.submit(pictures[3:5])
+        accepted.append(batcher.submit(pictures[3:4]))
+        towers.open()
+        assert [len(future.result(WAIT_S)) for future in accepted] == [1, 2, 1]
+
+
+def test_cancelled_picture_leaves_the_queue(encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]) -> None:
+    with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
+        first = occupied(batcher, towers, pictures[0])
+        given_up, kept = batcher.submit(pictures[1:4]), batcher.submit(pictures[4:6])
+        assert given_up.cancel()
+        assert batcher.waiting == 2
+        assert not first.cancel()
+        towers.open()
+        assert len(kept.result(WAIT_S)) == 2
+    assert towers.batches == [1, 2]
+
+
+def test_poisoned_picture_never_fails_its_neighbours(
+    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors], mini: Encoder
+) -> None:
+    poisoned = np.full_like(pictures[0], np.nan)
+    with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
+        occupied(batcher, towers, pictures[0])
+        before, bad, after = batcher.submit(pictures[1:3]), batcher.submit([poisoned]), batcher.submit(pictures[3:4])
+        towers.open()
+        with pytest.raises(UnreadablePicture):
+            bad.result(WAIT_S)
+        assert np.allclose(before.result(WAIT_S), mini.encode(np.stack(pictures[1:3])), atol=1e-5)
+        assert np.allclose(after.result(WAIT_S), mini.encode(np.stack(pictures[3:4])), atol=1e-5)
+        assert batcher.alive
+        assert batcher.embed(pictures[:1]).shape == (1, 256)
+
+
+def test_closing_finishes_what_was_accepted_and_takes_no_more(
+    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]
+) -> None:
+    batcher = Batcher(encoder, max_batch=2, max_waiting=50)
+    accepted = [occupied(batcher, towers, pictures[0]), batcher.submit(pictures[1:6])]
+    closing = threading.Thread(target=batcher.close)
+    closing.start()
+    towers.open()
+    closing.join(WAIT_S)
+    assert [len(future.result(0)) for future in accepted] == [1, 5]
+    assert not batcher.alive
+    with pytest.raises(Unavailable, match="shutting down"):
+        batcher.submit(pictures[:1])
