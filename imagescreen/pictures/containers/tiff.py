@@ -73,7 +73,9 @@ def _entries(data: bytes, order: str) -> dict[int, _Entry]:
         width = _TYPE_BYTES.get(kind)
         if width is None or not values:
             raise UnreadablePicture("The TIFF file is damaged: a tag has no valid type.")
-        if values > (MAX_PROFILE_BYTES if kind == _UNDEFINED else _MAX_VALUES):
+        if tag == _PROFILE and values > MAX_PROFILE_BYTES:
+            continue
+        if tag != _PROFILE and values > _MAX_VALUES:
             raise UnreadablePicture(f"The TIFF file is not read: a tag has more than {_MAX_VALUES} values.")
         place = at + 8 if width * values <= 4 else struct.unpack_from(f"{order}I", data, at + 8)[0]
         if place + width * values > len(data):
