@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     max_concurrent_requests: Count = Field(
         64, le=4096, description="Requests worked on at the same time; further ones wait."
     )
+    max_waiting_requests: Count = Field(256, description="Requests that may wait; past it, 503 at once.")
 
     max_request_bytes: Count = Field(64 * MIB, description="Largest request body.")
     max_pictures: Count = Field(16, le=1000, description="Most pictures in one package or on one reference.")

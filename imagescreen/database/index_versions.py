@@ -1,7 +1,8 @@
 """Which index versions were built, and which one is current."""
 
-from typing import cast
+from datetime import datetime
 
+import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -26,9 +27,31 @@ def activate_version(session: Session, version: str, *, actor: str | None) -> in
     return sequence
 
 
-def activations(session: Session, *, limit: int, before: int | None = None) -> list[IndexActivationRow]:
+class IndexVersionSummary(msgspec.Struct, frozen=True):
+    version: str
+    model: str
+    fingerprint: str
+    sequence: int
+    references: int
+    pictures: int
+    built_at: datetime
+    current: bool
+
+
+def versions(session: Session, *, limit: int) -> list[IndexVersionSummary]:
     """Newest first."""
-    statement = select(IndexActivationRow).order_by(IndexActivationRow.id.desc()).limit(limit)
-    if before is not None:
-        statement = statement.where(IndexActivationRow.id < before)
-    return cast(list[IndexActivationRow], list(session.scalars(statement)))
+    current = current_version(session)
+    rows = session.scalars(select(IndexVersionRow).order_by(IndexVersionRow.built_at.desc()).limit(limit))
+    return [
+        IndexVersionSummary(
+            version=row.version,
+            model=row.model,
+            fingerprint=row.fingerprint,
+            sequence=row.sequence,
+            references=row.manifest["references"],
+            pictures=row.manifest["pictures"],
+            built_at=row.built_at,
+            current=current is not None and row.version == current.version,
+        )
+        for row in rows
+    ]

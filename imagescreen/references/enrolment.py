@@ -108,6 +108,11 @@ class Enrolment:
         with self._database.read() as session:
             return _owners(session, sha256s)
 
+    def owners_ever(self, sha256s: Sequence[str]) -> Mapping[str, Owner]:
+        """The same, counting pictures that were removed from their reference; a present one wins."""
+        with self._database.read() as session:
+            return {**_owners(session, sha256s, removed=True), **_owners(session, sha256s)}
+
     def add(self, new: Sequence[NewReference]) -> list[Enrolled | ImagescreenError]:
         """Adds up to `MAX_REFERENCES_A_COMMIT` references in one commit; each gets its result or the reason why not.
 
@@ -348,14 +353,15 @@ class _JustAdded:
         ]
 
 
-def _owners(session: Session, sha256s: Sequence[str]) -> dict[str, Owner]:
+def _owners(session: Session, sha256s: Sequence[str], *, removed: bool = False) -> dict[str, Owner]:
     owners: dict[str, Owner] = {}
     for start in range(0, len(sha256s), 500):
         rows = session.execute(
             select(ReferencePictureRow.sha256, ReferenceRow.id, ReferenceRow.title)
             .join(ReferenceRow, ReferenceRow.id == ReferencePictureRow.reference_id)
             .where(
-                ReferencePictureRow.sha256.in_(sha256s[start : start + 500]), ReferencePictureRow.removed_at.is_(None)
+                ReferencePictureRow.sha256.in_(sha256s[start : start + 500]),
+                ReferencePictureRow.removed_at.is_not(None) if removed else ReferencePictureRow.removed_at.is_(None),
             )
         )
         owners.update({sha256: Owner(reference_id, title) for sha256, reference_id, title in rows})

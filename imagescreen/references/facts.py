@@ -49,7 +49,7 @@ class Right(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One right behind a reference, e.g. a trademark recorded with customs."""
 
     kind: Annotated[Code, Meta(examples=["trademark", "copyright", "exclusion_order"])]
-    recordation_number: Annotated[Line | None, Meta(examples=["TMK 11-00163"])] = None
+    recordation_number: Annotated[Line, Meta(examples=["TMK 11-00163"])] | None = None
     registration_number: Line | None = None
     classes: list[Line] = []
     expires: date | None = None
@@ -61,12 +61,12 @@ class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     title: Annotated[Line, Meta(examples=["Acme tote"])]
     kind: ReferenceKind = ReferenceKind.KNOWN_ITEM
     description: Paragraph | None = None
-    category: Annotated[Code | None, Meta(examples=["counterfeit"])] = None
+    category: Annotated[Code, Meta(examples=["counterfeit"])] | None = None
     brand: Line | None = None
     right_holder: Line | None = None
     rights: Annotated[list[Right], Meta(max_length=100)] = []
     agencies: Annotated[list[Line], Meta(max_length=100)] = []
-    authority: Annotated[Line | None, Meta(description="Legal citation.", examples=["19 CFR 133.21"])] = None
+    authority: Annotated[Line, Meta(description="Legal citation.", examples=["19 CFR 133.21"])] | None = None
     hts_prefixes: Annotated[list[HtsPrefix], Meta(max_length=100)] = []
     severity: Severity = Severity.MEDIUM
     suggested_action: SuggestedAction = SuggestedAction.HOLD
@@ -77,14 +77,14 @@ class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         AwareDateTime | None, Meta(description="Exclusive: from this moment on it cannot match.")
     ] = None
     state: ReferenceState = ReferenceState.ACTIVE
-    suspended_until: Annotated[
-        AwareDateTime | None, Meta(description="Only with state `suspended`: it matches again from this moment on.")
-    ] = None
+    suspended_until: (
+        Annotated[AwareDateTime, Meta(description="Only with state `suspended`: it matches again from then on.")] | None
+    ) = None
     notes: Paragraph | None = None
     look_alikes: Annotated[list[UUID], Meta(max_length=100)] = []
-    submitted_by: Annotated[
-        Line | None, Meta(description="As told by the caller; unverified while there are no accounts.")
-    ] = None
+    submitted_by: (
+        Annotated[Line, Meta(description="As told by the caller; unverified while there are no accounts.")] | None
+    ) = None
 
     def __post_init__(self) -> None:
         if self.kind is ReferenceKind.KNOWN_ITEM and self.category is None:

@@ -73,7 +73,7 @@ class PictureResult(msgspec.Struct, frozen=True, omit_defaults=True):
     position: int
     status: PictureStatus
     sha256: str | None = None
-    width: Annotated[int | None, Meta(description="As displayed, in pixels.")] = None
+    width: Annotated[int, Meta(description="As displayed, in pixels.")] | None = None
     height: int | None = None
     matches: list[Match] = []
     problem: Problem | None = None

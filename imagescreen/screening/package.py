@@ -25,14 +25,14 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of a package. `pictures` are positions in the package's list of pictures."""
 
     description: LongText | None = None
-    listing_url: Annotated[str | None, Meta(max_length=4_000, description="Recorded, never fetched.")] = None
-    listed_price: Annotated[float | None, Meta(ge=0)] = None
-    currency: Annotated[str | None, Meta(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])] = None
-    quantity: Annotated[int | None, Meta(ge=0, le=1_000_000_000)] = None
-    hts: Annotated[str | None, Meta(pattern=r"^[0-9]{2,10}(\.[0-9]{1,4}){0,3}$", examples=["4202.21.9000"])] = None
-    origin_country: Annotated[
-        str | None, Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2.", examples=["CN"])
-    ] = None
+    listing_url: Annotated[str, Meta(max_length=4_000, description="Recorded, never fetched.")] | None = None
+    listed_price: Annotated[float, Meta(ge=0)] | None = None
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])] | None = None
+    quantity: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
+    hts: Annotated[str, Meta(pattern=r"^[0-9]{2,10}(\.[0-9]{1,4}){0,3}$", examples=["4202.21.9000"])] | None = None
+    origin_country: (
+        Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2.", examples=["CN"])] | None
+    ) = None
     pictures: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(max_length=1000)] = []
 
 

@@ -166,8 +166,9 @@ class Screener:
         seen = self._see(served, pictures)
         decoded = time.perf_counter()
         tensors = {item.position: item.tensor for item in seen if item.tensor is not None}
-        embedded = served.batcher.embed(list(tensors.values())) if tensors else []
-        vectors = dict(zip(tensors, embedded, strict=True))
+        vectors: dict[int, NDArray[np.float32]] = {}
+        if tensors:
+            vectors = dict(zip(tensors, served.batcher.embed(list(tensors.values())), strict=True))
         embedded_at = time.perf_counter()
         references: Mapping[UUID, ReferenceInfo] = {}
         by_position: Mapping[int, Sequence[Neighbour]] = {}

@@ -1,0 +1,85 @@
+"""For load balancers and monitoring."""
+
+from typing import Any
+
+import msgspec
+from anyio import to_thread
+from litestar import Controller, Request, Response, get
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+from imagescreen.api.work import Desk, desk_of
+
+MAX_BEHIND_S = 10.0
+"""A process that has not read the change feed for so long may match what was withdrawn: it is not ready."""
+
+
+class Live(msgspec.Struct, frozen=True):
+    status: str
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """`problems` turn it red (503); `warnings` do not. `age_s` is the age of the self-test behind it."""
+
+    status: str
+    problems: list[str]
+    warnings: list[str]
+    age_s: float
+
+
+class HealthController(Controller):
+    path = "/health"
+    tags = ("operations",)
+
+    @get("/live", operation_id="live", summary="The process answers")
+    async def live(self) -> Live:
+        """Says nothing of whether it can screen; see `/health/ready`."""
+        return Live("live")
+
+    @get("/ready", operation_id="ready", summary="The process can screen")
+    async def ready(self, request: Request[Any, Any, Any]) -> Response[Ready]:
+        """Sends a built-in picture through model and index, at most every `ready_check_s`; 503 when that fails."""
+        desk = desk_of(request)
+        # Not through `desk.do`: a queue of requests must not make the process look dead.
+        told = await to_thread.run_sync(_ready, desk)
+        return Response(told, status_code=503 if told.problems else 200)
+
+
+class MetricsController(Controller):
+    path = "/metrics"
+    tags = ("operations",)
+
+    @get("/", operation_id="metrics", summary="Prometheus metrics", media_type="text/plain")
+    async def metrics(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        """HTTP requests, stages, screenings by disposition, and how far the index is."""
+        desk = desk_of(request)
+        _observe(desk)
+        exposition = generate_latest(REGISTRY) + generate_latest(desk.metrics.registry)
+        return Response(exposition, media_type=CONTENT_TYPE_LATEST)
+
+
+def _ready(desk: Desk) -> Ready:
+    bench = desk.bench
+    tested = desk.self_tester.result()
+    state = bench.follower.state()
+    problems = list(tested.problems)
+    if state.behind_s > MAX_BEHIND_S:
+        problems.append(f"the change feed was last read {state.behind_s:.0f} s ago: {state.error or 'it is stuck'}")
+    warnings = [bench.follower.serving.problem] if bench.follower.serving.problem else []
+    if state.pictures_without_vector:
+        warnings.append(f"{state.pictures_without_vector} reference pictures lack a vector and cannot match")
+    thresholds = bench.follower.serving.current().thresholds
+    if thresholds is None:
+        warnings.append("there are no measured thresholds: every package goes to review (scripts/calibrate.py)")
+    elif not bench.policy.kept_by(thresholds):
+        warnings.append("the policy's rates changed after the thresholds were measured: run scripts/reindex.py")
+    return Ready("not ready" if problems else "ready", problems, warnings, round(tested.age_s, 3))
+
+
+def _observe(desk: Desk) -> None:
+    bench, metrics = desk.bench, desk.metrics
+    state = bench.follower.state()
+    metrics.references.set(bench.follower.serving.current().snapshot.reference_count)
+    metrics.sequence.set(state.sequence)
+    metrics.behind.set(state.behind_s)
+    metrics.problem.set(1 if bench.follower.serving.problem else 0)
+    metrics.lacking.set(state.pictures_without_vector)

@@ -1,0 +1,93 @@
+"""What every script shares: errors as one line, exit codes, progress bars, low priority."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from imagescreen.errors import ImagescreenError, WrongUse
+
+DONE, SOME_REJECTED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def new_app(**options: Any) -> typer.Typer:
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", **options)
+
+
+def run(app: typer.Typer) -> None:
+    """Runs a script. A problem is one line on standard error and exit code 2 (wrong use) or 1, never a traceback."""
+    quiet_logs()
+    try:
+        app()
+    except WrongUse as error:
+        fail(error.detail, WRONG_USE)
+    except ImagescreenError as error:
+        fail(error.detail, SOME_REJECTED)
+    except KeyboardInterrupt:
+        fail("interrupted; run the same command again to go on", INTERRUPTED)
+
+
+def fail(sentence: str, code: int) -> None:
+    err.print(f"error: {sentence}", style="red", markup=False)
+    sys.exit(code)
+
+
+def quiet_logs() -> None:
+    """Scripts speak to people: only warnings come through, as plain lines."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def low_priority() -> None:
+    """Adding and rebuilding must not slow down a server on the same machine."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each thing that a job says it does, with rate and time left."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=False,
+    ) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield tell

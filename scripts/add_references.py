@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Adds references to the catalogue from a folder or a CSV manifest.
+
+A folder gives one reference for each sub-folder (its name is the title, its files are the pictures) and one for each
+picture directly in it. A manifest is UTF-8 CSV with the catalogue's columns and `pictures`: paths relative to the
+manifest, separated by `;`.
+
+Running it again is safe: what is there is skipped. So is interrupting it: each batch is committed as a whole. A running
+server serves what was added within a second.
+"""
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from _console import DONE, SOME_REJECTED, low_priority, new_app, out, progress_bar, run
+
+from imagescreen.settings import read_settings
+
+app = new_app()
+
+EPILOG = """
+[bold]Examples[/bold]
+
+  scripts/add_references.py seized/ --category counterfeit --source "port case files"
+
+  scripts/add_references.py catalogue.csv --rejected rejected.csv
+
+Exit codes: 0 all is there, 1 some were rejected (see the rejected file), 2 wrong use.
+"""
+
+
+@app.command(help=__doc__, epilog=EPILOG)
+def main(
+    source: Annotated[Path, typer.Argument(help="A folder of pictures, or a .csv manifest.", show_default=False)],
+    category: Annotated[str | None, typer.Option(help="Category of references that do not tell their own.")] = None,
+    kind: Annotated[str | None, typer.Option(help="known_item, genuine or not_goods.")] = None,
+    state: Annotated[str | None, typer.Option(help="State to add them in, e.g. draft.")] = None,
+    brand: Annotated[str | None, typer.Option(help="Brand of references that do not tell their own.")] = None,
+    told_source: Annotated[str | None, typer.Option("--source", help="Where the facts come from.")] = None,
+    submitted_by: Annotated[str | None, typer.Option(help="Who adds them, as told.")] = None,
+    rejected: Annotated[
+        Path | None, typer.Option(help="CSV of what was rejected and why (default: rejected.csv beside the source).")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the encoder; one leaves room for a server.")] = 1,
+) -> None:
+    columns = {
+        "category": category,
+        "kind": kind,
+        "state": state,
+        "brand": brand,
+        "source": told_source,
+        "submitted_by": submitted_by,
+    }
+    low_priority()
+    settings = read_settings(torch_threads=threads, faiss_threads=threads, decode_threads=threads)
+    from imagescreen.jobs.add_references import add_references
+    from imagescreen.jobs.workbench import open_workbench
+    from imagescreen.references.offers import offers_of
+
+    offers = offers_of(source, {name: value for name, value in columns.items() if value is not None})
+    with open_workbench(settings) as bench, progress_bar() as progress:
+        report = add_references(bench, offers, progress=progress)
+    for warning in report.warnings:
+        out.print(f"warning: {warning}", style="yellow", markup=False)
+    out.print(
+        f"{report.added} added, {report.extended} got further pictures, {report.skipped} were there already, "
+        f"{len(report.rejected)} rejected"
+    )
+    if report.rejected:
+        path = rejected or (source if source.is_dir() else source.parent) / "rejected.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["reference", "why"])
+            writer.writerows(report.rejected)
+        for name, why in report.rejected[:20]:
+            out.print(f"rejected: {name}: {why}", markup=False)
+        out.print(f"all that was rejected is in {path}", markup=False)
+    raise typer.Exit(SOME_REJECTED if report.rejected else DONE)
+
+
+if __name__ == "__main__":
+    run(app)

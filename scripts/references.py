@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Shows and changes references: list, show, activate, suspend, retire.
+
+Changes take effect in a running server within a second, without a rebuild.
+"""
+
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import msgspec
+import typer
+from _console import new_app, out, run
+from rich.table import Column, Table
+
+from imagescreen.errors import WrongUse
+from imagescreen.settings import read_settings
+
+if TYPE_CHECKING:
+    from imagescreen.jobs.workbench import Workbench
+
+app = new_app(help=__doc__, no_args_is_help=True)
+References = Annotated[list[UUID], typer.Argument(help="Reference ids.", show_default=False)]
+Actor = Annotated[str | None, typer.Option("--by", help="Who changes it, as told; kept in the audit log.")]
+
+
+@app.command("list", epilog="Example: scripts/references.py list --state suspended --category counterfeit")
+def list_references(
+    state: Annotated[str | None, typer.Option(help="draft, active, suspended or retired.")] = None,
+    kind: Annotated[str | None, typer.Option(help="known_item, genuine or not_goods.")] = None,
+    category: Annotated[str | None, typer.Option(help="E.g. counterfeit.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows.")] = 50,
+) -> None:
+    """Lists references, oldest first."""
+    from imagescreen.references.catalogue import Catalogue, ReferenceFilter
+    from imagescreen.references.facts import ReferenceKind, ReferenceState
+
+    wanted = ReferenceFilter(
+        state=None if state is None else _member(ReferenceState, state),
+        kind=None if kind is None else _member(ReferenceKind, kind),
+        category=category,
+    )
+    with _open() as bench:
+        catalogue: Catalogue = bench.catalogue
+        rows = catalogue.list(wanted, limit=limit)
+    table = Table(Column("reference_id", no_wrap=True), "title", "kind", "category", "state", "matches", "pictures")
+    for row in rows:
+        table.add_row(
+            str(row.reference_id),
+            row.title,
+            row.kind.value,
+            row.category or "",
+            row.state.value,
+            "yes" if row.matches_now else "no",
+            str(len(row.pictures)),
+        )
+    out.print(table)
+    out.print(f"{len(rows)} references" + (f" (the first {limit})" if len(rows) == limit else ""))
+
+
+@app.command()
+def show(reference_id: Annotated[UUID, typer.Argument(help="Reference id.", show_default=False)]) -> None:
+    """Shows one reference with everything that is known of it, as JSON."""
+    with _open() as bench:
+        out.print_json(msgspec.json.encode(bench.catalogue.get(reference_id)).decode())
+
+
+@app.command()
+def activate(reference_ids: References, by: Actor = None) -> None:
+    """Lets references match (again)."""
+    _change(reference_ids, {"state": "active"}, by)
+
+
+@app.command(epilog="Example: scripts/references.py suspend 0199… --until 2027-01-31")
+def suspend(
+    reference_ids: References,
+    until: Annotated[
+        str | None, typer.Option(help="Match again from this date (midnight UTC) or RFC 3339 time on.")
+    ] = None,
+    by: Actor = None,
+) -> None:
+    """Stops references from matching, for a time or until they are activated."""
+    _change(reference_ids, {"state": "suspended", "suspended_until": _moment(until)}, by)
+
+
+@app.command()
+def retire(reference_ids: References, by: Actor = None) -> None:
+    """Stops references from matching for good; they stay in the catalogue."""
+    _change(reference_ids, {"state": "retired"}, by)
+
+
+def _change(reference_ids: list[UUID], patch: dict[str, Any], actor: str | None) -> None:
+    with _open() as bench:
+        for reference_id in reference_ids:
+            changed = bench.catalogue.change(reference_id, patch, actor=actor)
+            until = f" until {changed.suspended_until.isoformat()}" if changed.suspended_until else ""
+            out.print(f"{reference_id} is {changed.state.value}{until}: {changed.title}", markup=False)
+
+
+def _open() -> AbstractContextManager["Workbench"]:
+    from imagescreen.jobs.workbench import open_workbench
+
+    return open_workbench(read_settings(torch_threads=1, faiss_threads=1))
+
+
+def _moment(told: str | None) -> str | None:
+    if told is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(told)
+    except ValueError:
+        raise WrongUse(f"--until must be a date or an RFC 3339 time, not {told!r}") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+
+
+def _member(kind: Any, told: str) -> Any:
+    try:
+        return kind(told)
+    except ValueError:
+        raise WrongUse(f"{told!r} is none of {', '.join(member.value for member in kind)}") from None
+
+
+if __name__ == "__main__":
+    run(app)

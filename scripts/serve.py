@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Serves the HTTP interface. Every setting is an environment variable, `IMAGESCREEN_<NAME>` (see the README).
+
+Ends on SIGTERM or Ctrl-C after it has finished what it accepted.
+"""
+
+from typing import Annotated
+
+import typer
+from _console import new_app, out, progress_bar, run
+
+from imagescreen.settings import Settings, read_settings
+
+app = new_app()
+
+
+@app.command(help=__doc__, epilog="Example: IMAGESCREEN_DATA_DIR=/srv/imagescreen scripts/serve.py --port 8080")
+def main(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (setting `host`).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (setting `port`).")] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="On the first start, fill the empty catalogue with rendered samples.")
+    ] = False,
+) -> None:
+    settings = read_settings(host=host, port=port)
+    if sample:
+        _prepare_sample(settings)
+    _serve(settings)
+
+
+def _prepare_sample(settings: Settings) -> None:
+    from imagescreen.jobs.first_start import prepare_sample
+
+    from imagescreen.jobs.workbench import open_workbench
+
+    with open_workbench(settings) as bench, progress_bar() as progress:
+        prepared = prepare_sample(bench, progress)
+    for line in prepared.told(settings.port):
+        out.print(line, markup=False)
+
+
+def _serve(settings: Settings) -> None:
+    import uvicorn
+
+    from imagescreen.app import create_app
+
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
+    )
+
+
+if __name__ == "__main__":
+    run(app)
