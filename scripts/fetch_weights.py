@@ -57,7 +57,7 @@ class ConsoleProgress:
 
     def file(self, name: str, total_bytes: int) -> None:
         if not self._console.is_terminal:
-            self._console.print(f"{name}: {total_bytes} bytes", highlight=False)
+            self.note(f"{name}: {total_bytes} bytes")
         self._current = self._bars.add_task(name, total=total_bytes)
 
     def advance(self, received_bytes: int) -> None:
@@ -65,7 +65,7 @@ class ConsoleProgress:
             self._bars.advance(self._current, received_bytes)
 
     def note(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
 
 def main(

@@ -56,13 +56,14 @@ class Hub:
     """Read access to one repository. The endpoint is the library's own, `HF_ENDPOINT` in the environment."""
 
     def __init__(self, repository: str) -> None:
-        if "huggingface_hub" in sys.modules and sys.modules["huggingface_hub"].constants.HF_HUB_OFFLINE:
+        loaded = sys.modules.get("huggingface_hub.constants")
+        if loaded is not None and loaded.HF_HUB_OFFLINE:
             raise FetchFailed("This process is offline: weights are fetched by `scripts/fetch_weights.py` only.")
         os.environ.update(_ONLINE)
-        import huggingface_hub
+        from huggingface_hub import constants
 
         self.repository = repository
-        self.endpoint: str = huggingface_hub.constants.ENDPOINT
+        self.endpoint = constants.ENDPOINT
 
     def look_up(self, path: str, revision: str) -> FileOnHub:
         """What the hub has at `path`; `revision` is a commit or a branch, the answer names the commit.

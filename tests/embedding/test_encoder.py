@@ -23,7 +23,8 @@ MODEL_FILES = ("open_clip_config.json", "open_clip_model.safetensors")
 
 
 def vector(encoder: Encoder, image: Image.Image) -> NDArray[np.float32]:
-    return encoder.encode(encoder.preprocess(image)[np.newaxis])[0]
+    found: NDArray[np.float32] = encoder.encode(encoder.preprocess(image)[np.newaxis])[0]
+    return found
 
 
 def shaded(width: int, height: int) -> Image.Image:
@@ -34,7 +35,8 @@ def shaded(width: int, height: int) -> Image.Image:
 def pixels_of(preprocessed: NDArray[np.float32]) -> NDArray[np.float64]:
     """The model's input as 0 to 255 again, (s, s, 3)."""
     mean, std = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
-    return np.round((preprocessed.transpose(1, 2, 0) * std + mean) * 255)
+    pixels: NDArray[np.float64] = np.round((preprocessed.transpose(1, 2, 0) * std + mean) * 255)
+    return pixels
 
 
 def test_vectors_are_float32_of_unit_length_whatever_the_batch(mini: Encoder) -> None:
