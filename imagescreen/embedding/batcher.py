@@ -155,6 +155,7 @@ class Batcher:
             job.vectors[picture.position] = vector
             job.missing -= 1
             if job.missing == 0 and not job.future.done():
+                job.pictures.clear()
                 job.future.set_result(job.vectors)
 
     def _fail(self, job: _Job, error: Exception) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -22,6 +23,7 @@ from imagescreen.embedding.manifest import (
     model_folder,
     new_manifest,
     read_manifest,
+    rounded,
 )
 from imagescreen.embedding.model_config import ModelConfig
 from imagescreen.embedding.registry import ModelEntry, entry_of
@@ -56,16 +58,15 @@ class Encoder:
     def __init__(
         self,
         model: "LoadedModel",
-        *,
-        name: str,
-        fingerprint: str,
+        manifest: Manifest,
         config: ModelConfig,
+        *,
         dtype: DType,
         device: str,
         threads: int,
     ) -> None:
-        self.name = name
-        self.fingerprint = fingerprint
+        self.name = manifest.name
+        self.fingerprint = manifest.fingerprint
         self.dimension = config.dimension
         self.input_side = config.preprocessing.size
         self.dtype = dtype.value
@@ -76,6 +77,7 @@ class Encoder:
         self._model = model
         self._dtype = dtype
         self._resize_mode = config.preprocessing.resize_mode
+        self._test_vector = np.array(manifest.test_picture_vector, dtype=np.float32)
 
     def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
         """The model's input for one RGB picture, (3, s, s) float32, by the model's own open_clip transform.
@@ -134,10 +136,22 @@ class Encoder:
             raise BrokenModel(f"The text side of {self.name!r} gives vectors that are not finite.")
         return vectors
 
-    def self_test(self, expected: Sequence[float]) -> float:
-        """The cosine of the built-in test picture's vector and the `expected` one, (d,) of unit length."""
-        vector = self.encode(self.preprocess(draw_test_picture())[np.newaxis])[0]
-        return float(vector @ np.asarray(expected, dtype=np.float32))
+    def test_input(self) -> NDArray[np.float32]:
+        """The built-in test picture, preprocessed: (3, s, s)."""
+        return self.preprocess(draw_test_picture())
+
+    def check_test_vector(self, vector: NDArray[np.float32]) -> float:
+        """The cosine of the test picture's `vector`, (d,) of unit length, and the one in the model's manifest.
+
+        Raises BrokenModel below MIN_SELF_TEST_COSINE.
+        """
+        cosine = float(vector @ self._test_vector)
+        if not cosine >= MIN_SELF_TEST_COSINE:
+            raise BrokenModel(
+                f"The model {self.name!r} in {self.dtype} on {self.device} sees the built-in test picture differently "
+                f"from its manifest: cosine {cosine:.4f}, at least {MIN_SELF_TEST_COSINE} is required."
+            )
+        return cosine
 
 
 def load_encoder(name: str, weights_dir: Path, *, dtype: DType, device: Device, threads: int) -> Encoder:
@@ -153,13 +167,8 @@ def load_encoder(name: str, weights_dir: Path, *, dtype: DType, device: Device, 
     manifest = read_manifest(entry, folder)
     check_files(name, folder, manifest.files)
     config = checked_config(entry, folder)
-    encoder = _load(entry, folder, config, manifest.fingerprint, dtype=dtype, device=device, threads=threads)
-    cosine = encoder.self_test(manifest.test_picture_vector)
-    if not cosine >= MIN_SELF_TEST_COSINE:
-        raise BrokenModel(
-            f"The model {name!r} in {encoder.dtype} on {encoder.device} sees the built-in test picture differently "
-            f"from its manifest: cosine {cosine:.4f}, at least {MIN_SELF_TEST_COSINE} is required."
-        )
+    encoder = _load(entry, folder, config, manifest, dtype=dtype, device=device, threads=threads)
+    encoder.check_test_vector(encoder.encode(encoder.test_input()[np.newaxis])[0])
     return encoder
 
 
@@ -172,9 +181,10 @@ def describe_model(entry: ModelEntry, folder: Path, *, listed: Sequence[str], re
     files = {name: file_sha256(folder / name) for name in listed}
     check_no_strays(entry.name, folder, files)
     config = checked_config(entry, folder)
-    encoder = _load(entry, folder, config, "", dtype=DType.FLOAT32, device=Device.CPU, threads=0)
-    vector = encoder.encode(encoder.preprocess(draw_test_picture())[np.newaxis])[0]
-    manifest = new_manifest(entry, config, files, vector.tolist(), revision=revision)
+    unknown = new_manifest(entry, config, files, [0.0] * config.dimension, revision=revision)
+    encoder = _load(entry, folder, config, unknown, dtype=DType.FLOAT32, device=Device.CPU, threads=0)
+    vector = encoder.encode(encoder.test_input()[np.newaxis])[0]
+    manifest = msgspec.structs.replace(unknown, test_picture_vector=rounded(vector.tolist()))
     (folder / MANIFEST_FILE).write_bytes(encode_manifest(manifest))
     return manifest
 
@@ -183,7 +193,7 @@ def _load(
     entry: ModelEntry,
     folder: Path,
     config: ModelConfig,
-    fingerprint: str,
+    manifest: Manifest,
     *,
     dtype: DType,
     device: Device,
@@ -201,9 +211,8 @@ def _load(
     number_format = resolve_dtype(dtype, place)
     return Encoder(
         load_model(entry, folder, config, dtype=number_format, device=place),
-        name=entry.name,
-        fingerprint=fingerprint,
-        config=config,
+        manifest,
+        config,
         dtype=number_format,
         device=place,
         threads=count,

@@ -111,9 +111,13 @@ def new_manifest(
         fingerprint=fingerprint_of(ingredients),
         ingredients=ingredients,
         files=dict(sorted(files.items())),
-        # Nine significant digits give back every float32 exactly.
-        test_picture_vector=[float(f"{value:.9g}") for value in vector],
+        test_picture_vector=rounded(vector),
     )
+
+
+def rounded(vector: list[float]) -> list[float]:
+    """To nine significant digits, which give back every float32 exactly."""
+    return [float(f"{value:.9g}") for value in vector]
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -12,6 +12,7 @@ from imagescreen.embedding.batcher import Batcher
 from imagescreen.embedding.encoder import Encoder
 from imagescreen.embedding.hardware import available_cores
 from imagescreen.embedding.loading import LoadedModel, Towers, load_model
+from imagescreen.embedding.manifest import read_manifest
 from imagescreen.embedding.model_config import read_config
 from imagescreen.embedding.registry import entry_of
 from imagescreen.errors import Overloaded, Unavailable, UnreadablePicture
@@ -61,9 +62,8 @@ def towers(model: LoadedModel) -> Iterator[HeldTowers]:
 def encoder(model: LoadedModel, towers: HeldTowers, shipped_weights: Path) -> Encoder:
     return Encoder(
         LoadedModel(towers, model.transform, model.tokenizer, model.text_off_reason),
-        name="mini",
-        fingerprint="",
-        config=read_config(shipped_weights / "mini"),
+        read_manifest(entry_of("mini", shipped_weights), shipped_weights / "mini"),
+        read_config(shipped_weights / "mini"),
         dtype=DType.FLOAT32,
         device="cpu",
         threads=available_cores(),

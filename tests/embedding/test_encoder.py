@@ -111,6 +111,15 @@ def test_encoder_knows_what_it_is(mini: Encoder) -> None:
     assert (mini.dtype, mini.device, mini.threads) == ("float32", "cpu", 1)
 
 
+def test_self_test_tells_the_model_from_another_vector(mini: Encoder) -> None:
+    own = mini.encode(mini.test_input()[np.newaxis])[0]
+    assert mini.check_test_vector(own) == pytest.approx(1, abs=1e-4)
+    with pytest.raises(BrokenModel, match="built-in test picture"):
+        mini.check_test_vector(vector(mini, shaded(320, 240)))
+    with pytest.raises(BrokenModel):
+        mini.check_test_vector(np.full(mini.dimension, np.nan, dtype=np.float32))
+
+
 def test_cuda_that_is_not_there_is_refused(shipped_weights: Path) -> None:
     import torch
 
