@@ -190,6 +190,12 @@ def test_four_inks_without_a_profile(pillow_format: str, ink: str) -> None:
     assert shows(read(data).image, [seen] * 4, levels=4)
 
 
+def test_four_inks_without_the_adobe_marker_are_inverted_as_well() -> None:
+    data = encoded(Image.new("CMYK", (64, 64), (255, 0, 0, 0)), "JPEG", quality=100)
+    marker = data.index(b"Adobe") - 4
+    assert shows(read(data[:marker] + data[marker + 16 :]).image, [(0, 255, 255)] * 4, levels=4)
+
+
 def test_four_inks_coded_as_luma_and_chroma() -> None:
     """The Adobe marker makes YCCK of CMYK samples. Of inverted inks, luma without chroma is equal amounts of each."""
     ink = 200

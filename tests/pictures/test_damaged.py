@@ -86,6 +86,13 @@ def test_random_bytes_give_a_picture_or_a_problem(start: bytes, rest: bytes) -> 
     read_or_refuse(start + rest)
 
 
+def test_heic_with_an_item_of_a_kind_that_is_no_text() -> None:
+    """On the name of such an item pi-heif 1.4 ends the process."""
+    data = (DATA / "turned.heic").read_bytes()
+    assert data.count(b"Exif\0\0\0") == 1
+    assert read(data.replace(b"Exif\0\0\0", b"Ex\x80f\0\0\0")).header.width == 64
+
+
 def test_a_damaged_picture_is_not_told_with_our_paths() -> None:
     data = FORMATS["png"]
     with pytest.raises(UnreadablePicture) as caught:

@@ -19,7 +19,7 @@ _UNIQUE = frozenset(
 _AV1 = b"av01"
 _HEVC = (b"hvc1", b"hev1")
 _GRID = b"grid"
-_METADATA = (b"Exif", b"mime")
+_PICTURES = (_AV1, *_HEVC, _GRID)
 # Overlays and identities refer to other items, any number of times; no camera and no shop writes them.
 _REFUSED = (b"iovl", b"iden")
 
@@ -38,7 +38,7 @@ class _Item:
 
 
 def parse(data: bytes) -> Container:
-    """What the decoder may allocate, and the file without its EXIF and XMP.
+    """What the decoder may allocate, and the file with nothing but pictures in it.
 
     Orientation is told by the container (`irot`, `imir`), EXIF repeats it; the library opens every other item too.
     `decoded_pixels` counts the coded frame of every item and of each track's first picture; a tile counts as often as
@@ -63,7 +63,7 @@ def parse(data: bytes) -> Container:
         coded += sum(_track_pixels(view, box) for box in _boxes(view, top[b"moov"].start, top[b"moov"].end))
     if not width or not height or not coded:
         raise UnreadablePicture("The AVIF or HEIC file is damaged: it has no picture.")
-    return Container(width, height, (0, 0, width, height), _without_metadata(view, items), max(coded, width * height))
+    return Container(width, height, (0, 0, width, height), _pictures_only(view, items), max(coded, width * height))
 
 
 def _boxes(view: memoryview, start: int, end: int) -> Iterator[_Box]:
@@ -234,12 +234,15 @@ def _declared_size(view: memoryview, box: _Box) -> tuple[int, int]:
     return width, height
 
 
-def _without_metadata(view: memoryview, items: dict[int, _Item]) -> tuple[bytes | memoryview, ...]:
-    """The file with EXIF and XMP under an unknown name, so that no offset moves."""
+def _pictures_only(view: memoryview, items: dict[int, _Item]) -> tuple[bytes | memoryview, ...]:
+    """The file with every item that is no picture under an unknown kind, so that no offset moves.
+
+    Besides what EXIF and XMP may do to a reader, pi-heif 1.4 crashes on an item whose kind is not UTF-8.
+    """
     pieces: list[bytes | memoryview] = []
     at = 0
     for item in sorted(items.values(), key=lambda item: item.kind_at):
-        if item.kind in _METADATA:
+        if item.kind not in _PICTURES:
             pieces += [view[at : item.kind_at], b"skip"]
             at = item.kind_at + 4
     return (*pieces, view[at:])
