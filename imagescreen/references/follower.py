@@ -6,6 +6,7 @@ is read from the database. So entries may be applied twice, late, or several at 
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -41,12 +42,18 @@ class FollowerState:
 
 
 class Follower:
-    """Keeps `Serving` up with the database. `poll` is one look; `start` looks every `poll_s` in a thread."""
+    """Keeps `Serving` up with the database. `poll` is one look; `start` looks every `poll_s` in a thread.
 
-    def __init__(self, database: Database, loader: Loader, *, poll_s: float) -> None:
+    `clock` tells the moment that suspensions and validity dates are judged at.
+    """
+
+    def __init__(
+        self, database: Database, loader: Loader, *, poll_s: float, clock: Callable[[], datetime] = now
+    ) -> None:
         self._database = database
         self._loader = loader
         self._poll_s = poll_s
+        self._clock = clock
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -65,7 +72,7 @@ class Follower:
         with self._lock:
             before = self.serving.current()
             served, problem = self._current_version(before)
-            moment = now()
+            moment = self._clock()
             with self._database.read() as session:
                 served = self._with_changes(session, served, moment)
             self.serving.replace(served, problem)
