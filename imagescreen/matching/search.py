@@ -54,7 +54,7 @@ class _Hits:
 def nearest_references(
     parts: Sequence[Searchable], queries: NDArray[np.float32], *, count: int, at_least: float
 ) -> list[list[Neighbour]]:
-    """See `IndexSnapshot.search`. No picture may count in more than one of the `parts`."""
+    """See `IndexSnapshot.search`. A picture counts in one of the `parts` at most, and they have `count` references."""
     found: list[list[Neighbour]] = [[] for _ in queries]
     # Twice the bound on the rounding of a float32 inner product of unit vectors, d * 2^-24 (Higham, Accuracy and
     # Stability of Numerical Algorithms, 2nd ed., section 3.1): FAISS misplaces no picture by more than this.

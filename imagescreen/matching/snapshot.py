@@ -120,7 +120,8 @@ class IndexSnapshot:
             Searchable(self.base, self.superseded),
             Searchable(self.delta, np.empty(0, np.int64)),
         )
-        return nearest_references(parts, queries, count=count, at_least=at_least)
+        # Looking for more references than there are would go through every picture.
+        return nearest_references(parts, queries, count=min(count, self.reference_count), at_least=at_least)
 
 
 def _no_pictures(dimension: int) -> PictureSet:
