@@ -22,7 +22,8 @@ def unit_vectors(count: int, dimension: int, seed: int = 0) -> NDArray[np.float3
 
 
 def normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    lengths: NDArray[np.float32] = np.linalg.norm(vectors, axis=-1, keepdims=True).astype(np.float32)
+    return vectors / lengths
 
 
 def near(vector: NDArray[np.float32], count: int, distance: float, seed: int = 0) -> NDArray[np.float32]:
