@@ -41,7 +41,13 @@ class Service:
 def environment(home: Path, **settings: str) -> dict[str, str]:
     """The environment of a process of ours: everything it writes lies under `home`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("IMAGESCREEN_")}
-    ours = {"data_dir": str(home / "data"), "index_dir": str(home / "index"), "weights_dir": str(ROOT / "weights")}
+    ours = {
+        "data_dir": str(home / "data"),
+        "index_dir": str(home / "index"),
+        "weights_dir": str(ROOT / "weights"),
+        # Several processes share the cores here, and threads of torch that wait for each other crawl then.
+        "torch_threads": "1",
+    }
     return inherited | {f"IMAGESCREEN_{name.upper()}": value for name, value in (ours | settings).items()}
 
 

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import numpy as np
@@ -166,9 +166,8 @@ class Screener:
         seen = self._see(served, pictures)
         decoded = time.perf_counter()
         tensors = {item.position: item.tensor for item in seen if item.tensor is not None}
-        vectors: dict[int, NDArray[np.float32]] = {}
-        if tensors:
-            vectors = dict(zip(tensors, served.batcher.embed(list(tensors.values())), strict=True))
+        vectors, problems = _embed(served, tensors)
+        seen = [replace(item, problem=problems.get(item.position, item.problem)) for item in seen]
         embedded_at = time.perf_counter()
         references: Mapping[UUID, ReferenceInfo] = {}
         by_position: Mapping[int, Sequence[Neighbour]] = {}
@@ -262,6 +261,21 @@ class Screener:
             vector=None if vector is None else to_blob(vector),
             stored=stored,
         )
+
+
+def _embed(
+    served: Served, tensors: Mapping[int, NDArray[np.float32]]
+) -> tuple[dict[int, NDArray[np.float32]], dict[int, PictureProblem]]:
+    """One future for each picture, so that one the model cannot embed leaves the others of its package alone."""
+    futures = {position: served.batcher.submit([tensor]) for position, tensor in tensors.items()}
+    vectors: dict[int, NDArray[np.float32]] = {}
+    problems: dict[int, PictureProblem] = {}
+    for position, future in futures.items():
+        try:
+            vectors[position] = future.result()[0]
+        except PictureProblem as problem:
+            problems[position] = problem
+    return vectors, problems
 
 
 def _result(seen: _Seen, matches: list[Match]) -> PictureResult:

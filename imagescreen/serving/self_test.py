@@ -4,9 +4,6 @@ import threading
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
-from imagescreen.embedding.test_picture import draw_test_picture
 from imagescreen.errors import ImagescreenError
 from imagescreen.serving.state import Serving
 
@@ -42,9 +39,10 @@ class SelfTester:
     def _run(self) -> tuple[str, ...]:
         try:
             served = self._serving.require_index()
-            tensor = served.batcher.encoder.preprocess(draw_test_picture())
-            vector = served.batcher.submit([tensor]).result(timeout=TIMEOUT_S)
-            if not served.snapshot.search(np.asarray(vector), count=1)[0]:
+            encoder = served.batcher.encoder
+            vectors = served.batcher.submit([encoder.test_input()]).result(timeout=TIMEOUT_S)
+            encoder.check_test_vector(vectors[0])
+            if not served.snapshot.search(vectors, count=1)[0]:
                 return ("the index finds nothing for the built-in picture",)
         except ImagescreenError as error:
             return (error.detail,)
