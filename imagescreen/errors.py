@@ -211,3 +211,10 @@ class WrongUse(ImagescreenError):
 
     code = "wrong-use"
     title = "Wrong use"
+
+
+class PhotosUnusable(ImagescreenError):
+    """A set of labelled photographs is missing, or is not what its index says."""
+
+    code = "photos-unusable"
+    title = "The photographs cannot be used"

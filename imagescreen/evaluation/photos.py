@@ -1,0 +1,108 @@
+"""Labelled photographs: tar files in a folder, listed in its `index.csv`."""
+
+import csv
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from imagescreen.errors import PhotosUnusable
+
+INDEX = "index.csv"
+MAX_MEMBER_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRow:
+    """One row of the index: `member` of `<tar>.tar`, what it shows, the published split, its use."""
+
+    tar: str
+    member: str
+    label: str
+    split: str
+    use: str
+
+
+COLUMNS = tuple(PhotoRow.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    offset: int
+    size: int
+
+
+class PhotoSet:
+    """Reads single photographs out of the tar files of one folder; may be shared between threads.
+
+    Each tar is listed once, at the first photograph that is wanted from it, and nothing is ever extracted to disk.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the index. Raises PhotosUnusable when the folder, the index or one of its columns is missing."""
+        self._folder = folder
+        self._rows = tuple(_index(folder))
+        self._spans: dict[str, dict[str, _Span]] = {}
+        self._listing = Lock()
+
+    def rows(self, *, use: str | None = None, tar: str | None = None) -> tuple[PhotoRow, ...]:
+        """The rows for this `use` in this `tar`, in the order of the index; all of them where one is not given."""
+        return tuple(row for row in self._rows if use in (None, row.use) and tar in (None, row.tar))
+
+    def read(self, row: PhotoRow) -> bytes:
+        """The file as it was published. Raises PhotosUnusable when it cannot be had."""
+        span = self._members(row.tar).get(row.member)
+        if span is None:
+            raise PhotosUnusable(f"{row.tar}.tar has no photograph {row.member!r}, although {INDEX} lists it")
+        if span.size > MAX_MEMBER_BYTES:
+            raise PhotosUnusable(f"{row.member!r} has {span.size} bytes; at most {MAX_MEMBER_BYTES} are read")
+        with self._path(row.tar).open("rb") as file:
+            file.seek(span.offset)
+            data = file.read(span.size)
+        if len(data) != span.size:
+            raise PhotosUnusable(f"{row.tar}.tar ends in the middle of {row.member!r}")
+        return data
+
+    def _path(self, tar: str) -> Path:
+        # The index names files of its own folder; anything that leads out of it is a damaged or hostile index.
+        if tar in ("", ".", "..") or "/" in tar or "\\" in tar or "\0" in tar:
+            raise PhotosUnusable(f"{INDEX} names the tar file {tar!r}; allowed is the name of a file beside it")
+        return self._folder / f"{tar}.tar"
+
+    def _members(self, tar: str) -> dict[str, _Span]:
+        with self._listing:
+            known = self._spans.get(tar)
+            if known is None:
+                known = self._spans[tar] = _spans(self._path(tar))
+            return known
+
+
+def _index(folder: Path) -> Iterator[PhotoRow]:
+    path = folder / INDEX
+    if not path.is_file():
+        raise PhotosUnusable(
+            f"there is no {INDEX} in the folder {folder.name!r}: a photo set is tar files and their index"
+        )
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            missing = [column for column in COLUMNS if column not in (table.fieldnames or ())]
+            if missing:
+                raise PhotosUnusable(f"{INDEX} lacks the columns {', '.join(missing)}; needed are {', '.join(COLUMNS)}")
+            for cells in table:
+                values = [cells[column] for column in COLUMNS]
+                if None in values:
+                    raise PhotosUnusable(f"{INDEX}, line {table.line_num}: the row has too few cells")
+                yield PhotoRow(*values)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PhotosUnusable(f"{INDEX} is not a CSV file in UTF-8: {error}") from None
+
+
+def _spans(path: Path) -> dict[str, _Span]:
+    """Where the regular files of a tar lie; links, devices and sparse files are left out. The last of a name counts."""
+    try:
+        with tarfile.open(path, "r:") as archive:
+            return {m.name: _Span(m.offset_data, m.size) for m in archive if m.isreg() and not m.issparse()}
+    except (OSError, tarfile.TarError) as error:
+        raise PhotosUnusable(f"{path.name} is missing or not an uncompressed tar file: {error}") from None
