@@ -1,15 +1,14 @@
 """Adds many references, in batches through the model. Safe to interrupt, and to run again."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID
 
 from imagescreen.errors import ImagescreenError, InvalidContent
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.workbench import Workbench
-from imagescreen.references.enrolment import MAX_REFERENCES_A_COMMIT, Enrolled, NewPicture, NewReference
+from imagescreen.references.enrolment import MAX_REFERENCES_A_COMMIT, Enrolled, NewPicture, NewReference, Owner
 from imagescreen.references.offers import Offer
 
 BATCH_PICTURES = 64
@@ -28,8 +27,11 @@ class Report:
 
 
 def add_references(bench: Workbench, offers: Sequence[Offer], *, progress: Progress = silent) -> Report:
-    """Enrols what is offered. An offer whose pictures all belong to one reference already is skipped; one of which that
-    reference lacks some pictures extends it. A picture that was removed from a reference stays removed.
+    """Enrols what is offered.
+
+    An offer whose pictures one reference has already is skipped, with a warning when that has another title; one that
+    has further pictures for a reference of the same title extends it. A picture that was removed from a reference stays
+    removed.
     """
     report = Report()
     done = 0
@@ -37,6 +39,8 @@ def add_references(bench: Workbench, offers: Sequence[Offer], *, progress: Progr
         _add_batch(bench, batch, report)
         done += len(batch)
         progress("adding references", done, len(offers))
+    order = {offer.name: position for position, offer in enumerate(offers)}
+    report.rejected.sort(key=lambda item: order[item[0]])
     return report
 
 
@@ -55,32 +59,42 @@ def _batches(offers: Sequence[Offer]) -> Iterator[list[Offer]]:
 
 def _add_batch(bench: Workbench, batch: Sequence[Offer], report: Report) -> None:
     new: list[tuple[Offer, NewReference]] = []
-    in_batch: dict[str, str] = {}
+    taken: set[str] = set()
+    later: list[Offer] = []
     for offer in batch:
         try:
             pictures = _read(bench, offer)
-            owner = _owner(bench, pictures)
             if isinstance(offer.facts, InvalidContent):
                 raise offer.facts
-            if owner is not None:
-                _extend(bench, offer, owner, pictures, report)
-                continue
-            _check_batch(in_batch, offer, pictures)
-            new.append((offer, NewReference(offer.facts, list(pictures.values()))))
+            owners = bench.enrolment.owners_ever(list(pictures))
+            if owners:
+                _already_there(bench, offer.name, offer.facts.title, pictures=pictures, owners=owners, report=report)
+            elif taken & set(pictures):
+                # The same bytes twice in one batch: what becomes of this one depends on what becomes of the other.
+                later.append(offer)
+            else:
+                taken.update(pictures)
+                new.append((offer, NewReference(offer.facts, list(pictures.values()))))
         except ImagescreenError as error:
             report.rejected.append((offer.name, error.detail))
-    if not new:
+    if new:
+        results = bench.enrolment.add([reference for _, reference in new])
+        for (offer, _), result in zip(new, results, strict=True):
+            _note(offer, result, report)
+    if later:
+        _add_batch(bench, later, report)
+
+
+def _note(offer: Offer, result: Enrolled | ImagescreenError, report: Report) -> None:
+    if isinstance(result, ImagescreenError):
+        report.rejected.append((offer.name, result.detail))
         return
-    for (offer, _), result in zip(new, bench.enrolment.add([reference for _, reference in new]), strict=True):
-        if isinstance(result, Enrolled):
-            report.added += 1
-            report.warnings.extend(
-                f"{offer.name}: {near.picture} nearly equals a picture of reference {near.reference_id} "
-                f"({near.title!r}, similarity {near.similarity:.3f})"
-                for near in result.near_duplicates
-            )
-        else:
-            report.rejected.append((offer.name, result.detail))
+    report.added += 1
+    report.warnings.extend(
+        f"{offer.name}: {near.picture} nearly equals a picture of reference {near.reference_id} "
+        f"({near.title!r}, similarity {near.similarity:.3f})"
+        for near in result.near_duplicates
+    )
 
 
 def _read(bench: Workbench, offer: Offer) -> dict[str, NewPicture]:
@@ -108,32 +122,30 @@ def read_picture_file(path: Path, max_bytes: int) -> bytes:
         raise InvalidContent(f"{path.name!r} is no usable file name: {error}") from None
 
 
-def _owner(bench: Workbench, pictures: dict[str, NewPicture]) -> UUID | None:
-    """The reference that has, or had, some of these pictures. Raises InvalidContent when several do."""
-    owners = bench.enrolment.owners_ever(list(pictures))
-    ids = {owner.reference_id for owner in owners.values()}
-    if len(ids) > 1:
+def _already_there(
+    bench: Workbench,
+    name: str,
+    title: str,
+    *,
+    pictures: Mapping[str, NewPicture],
+    owners: Mapping[str, Owner],
+    report: Report,
+) -> None:
+    """Some or all pictures belong to a reference already. Raises InvalidContent when it cannot be this one."""
+    fresh = [picture for sha256, picture in pictures.items() if sha256 not in owners]
+    distinct = {owner.reference_id: owner for owner in owners.values()}
+    if len(distinct) > 1 or (fresh and any(owner.title != title for owner in distinct.values())):
         told = "; ".join(
-            f"{pictures[sha256].name} belongs to {owner.reference_id} ({owner.title!r})"
-            for sha256, owner in sorted(owners.items(), key=lambda item: pictures[item[0]].name)
+            f"{picture.name} belongs to {owners[sha256].reference_id} ({owners[sha256].title!r})"
+            for sha256, picture in pictures.items()
+            if sha256 in owners
         )
-        raise InvalidContent(f"its pictures belong to several references already: {told}")
-    return next(iter(ids), None)
-
-
-def _extend(bench: Workbench, offer: Offer, owner: UUID, pictures: dict[str, NewPicture], report: Report) -> None:
-    known = bench.enrolment.owners_ever(list(pictures))
-    fresh = [picture for sha256, picture in pictures.items() if sha256 not in known]
-    if not fresh:
-        report.skipped += 1
+        raise InvalidContent(f"other references have some of its pictures: {told}")
+    (owner,) = distinct.values()
+    if fresh:
+        bench.enrolment.add_pictures(owner.reference_id, fresh, actor=None)
+        report.extended += 1
         return
-    bench.enrolment.add_pictures(owner, fresh, actor=None)
-    report.extended += 1
-
-
-def _check_batch(in_batch: dict[str, str], offer: Offer, pictures: dict[str, NewPicture]) -> None:
-    """The same bytes twice in one batch: the first offer keeps them, the second is told who has them."""
-    for sha256, picture in pictures.items():
-        if sha256 in in_batch:
-            raise InvalidContent(f"{picture.name} has the same bytes as a picture of {in_batch[sha256]}")
-    in_batch.update(dict.fromkeys(pictures, offer.name))
+    report.skipped += 1
+    if owner.title != title:
+        report.warnings.append(f"{name}: skipped, reference {owner.reference_id} ({owner.title!r}) has its pictures")

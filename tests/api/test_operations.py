@@ -1,0 +1,147 @@
+"""Health, metrics, logs, and the end of a server."""
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+from imagescreen.references.sample.catalogue import cleared_sample_picture, held_sample_picture
+
+from tests.conftest import Service, script, serving
+from tests.material import product
+
+HELD = held_sample_picture()
+CLEARED = cleared_sample_picture()
+
+
+def screen(client: httpx.Client, package_id: str, picture: bytes = CLEARED, **facts: object) -> httpx.Response:
+    package = json.dumps({"package_id": package_id, **facts})
+    return client.post(
+        "/v1/screenings", files=[("package", (None, package, "application/json")), ("pictures", ("a.jpg", picture))]
+    )
+
+
+def test_a_healthy_server_is_live_and_ready(sample_service: Service) -> None:
+    assert sample_service.client.get("/health/live").json() == {"status": "live"}
+    ready = sample_service.client.get("/health/ready")
+    assert (ready.status_code, ready.json()["problems"], ready.json()["warnings"]) == (200, [], [])
+    assert ready.json()["age_s"] < 60
+
+
+def test_without_an_index_nothing_is_screened_and_the_command_is_named(tmp_path: Path) -> None:
+    with serving(tmp_path, ready="/health/live") as service:
+        response = screen(service.client, "a")
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+        assert "scripts/reindex.py" in response.json()["detail"]
+        assert service.client.get("/health/ready").status_code == 503
+        # Adding references is possible all the same, and a build in another process is followed.
+        added = service.client.post(
+            "/v1/references",
+            files=[
+                ("reference", (None, '{"title": "Acme", "category": "counterfeit"}', "application/json")),
+                ("pictures", ("a.jpg", product(1))),
+            ],
+        )
+        assert added.status_code == 201
+        assert screen(service.client, "a").status_code == 503
+        done = script("reindex.py", home=tmp_path)
+        assert done.returncode == 0, done.stderr
+        deadline = time.monotonic() + 60
+        while service.client.get("/health/ready").status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        answer = screen(service.client, "a").json()
+        assert (answer["disposition"], answer["reasons"][0]["code"]) == ("review", "not_calibrated")
+
+
+def test_an_index_whose_last_reference_is_gone_answers_503_and_not_clear(tmp_path: Path) -> None:
+    with serving(tmp_path, ready="/health/live") as service:
+        files = [
+            ("reference", (None, '{"title": "Acme", "category": "counterfeit"}', "application/json")),
+            ("pictures", ("a.jpg", product(1))),
+        ]
+        reference = service.client.post("/v1/references", files=files).json()
+        assert script("reindex.py", home=tmp_path).returncode == 0
+        service.client.patch(f"/v1/references/{reference['reference_id']}", json={"state": "retired"})
+        deadline = time.monotonic() + 60
+        while service.client.get("/v1/index").json()["version"] is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        response = screen(service.client, "a")
+        assert response.status_code == 503
+        assert "no active reference" in response.json()["detail"]
+
+
+def test_metrics_tell_stages_dispositions_and_the_index(sample_service: Service) -> None:
+    screen(sample_service.client, "metrics", HELD)
+    text = sample_service.client.get("/metrics").text
+    for line in (
+        'imagescreen_stage_seconds_count{stage="decode"}',
+        'imagescreen_stage_seconds_count{stage="embed"}',
+        'imagescreen_stage_seconds_count{stage="search"}',
+        'imagescreen_screenings_total{disposition="hold"}',
+        "imagescreen_index_references",
+        "imagescreen_feed_behind_seconds",
+        'imagescreen_http_requests_total{app_name="imagescreen",method="POST",path="/v1/screenings"',
+    ):
+        assert line in text
+
+
+def test_logs_are_one_json_object_a_line_with_a_request_id_and_without_bodies(sample_service: Service) -> None:
+    secret = "Seller-7d1f-name"
+    response = screen(sample_service.client, "logged", HELD, seller={"name": secret})
+    wrong = screen(sample_service.client, "logged", HELD, seller={"name": secret, "x": 1})
+    assert (response.status_code, wrong.status_code) == (201, 422)
+    lines = [json.loads(line) for line in sample_service.log().splitlines()]
+    (told,) = [line for line in lines if line.get("request_id") == response.headers["x-request-id"]]
+    assert (told["method"], told["path"], told["status"]) == ("POST", "/v1/screenings", 201)
+    assert told["elapsed_ms"] > 0
+    assert secret not in sample_service.log()
+
+
+def test_accepted_requests_are_finished_before_the_server_ends(sample_copy: Path) -> None:
+    with serving(sample_copy) as service:
+        answers: list[int] = []
+        refused: list[Exception] = []
+
+        def send(number: int) -> None:
+            try:
+                with httpx.Client(base_url=service.url, timeout=60) as client:
+                    answers.append(screen(client, f"last {number}", HELD).status_code)
+            except httpx.TransportError as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=send, args=(number,)) for number in range(24)]
+        for thread in threads:
+            thread.start()
+        while not answers and not refused:
+            time.sleep(0.01)
+        service.process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert service.process.wait(60) == 0
+    # Each was answered whole, or never accepted; none was cut off half-way.
+    assert set(answers) == {201}
+    assert all(isinstance(error, httpx.ConnectError | httpx.ReadError | httpx.RemoteProtocolError) for error in refused)
+    with serving(sample_copy) as again:
+        stored = again.client.get("/v1/screenings", params={"limit": 100}).json()["items"]
+        assert len([row for row in stored if row["package_id"].startswith("last")]) == len(answers)
+
+
+def test_what_was_acknowledged_is_there_after_a_restart(sample_copy: Path) -> None:
+    with serving(sample_copy) as service:
+        first = screen(service.client, "kept", HELD)
+        service.process.kill()
+        service.process.wait()
+    with serving(sample_copy) as again:
+        repeated = screen(again.client, "kept", HELD)
+        assert (repeated.status_code, repeated.json()) == (200, first.json())
+
+
+def test_another_address_than_loopback_needs_to_be_allowed_and_is_logged(tmp_path: Path) -> None:
+    refused = script("serve.py", "--host", "0.0.0.0", home=tmp_path)
+    assert refused.returncode == 2
+    assert "ALLOW_UNAUTHENTICATED" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    with serving(tmp_path, "--host", "0.0.0.0", ready="/health/live", allow_unauthenticated="true") as service:
+        assert "serving_without_accounts" in service.log()
