@@ -30,7 +30,6 @@ def main(
 
 def _prepare_sample(settings: Settings) -> None:
     from imagescreen.jobs.first_start import prepare_sample
-
     from imagescreen.jobs.workbench import open_workbench
 
     with open_workbench(settings) as bench, progress_bar() as progress:

@@ -18,7 +18,7 @@ def default_of(name: str) -> str:
     default = Settings.model_fields[name].default
     if default is None or default == "":
         return "(unset)"
-    return str(getattr(default, "value", default)).lower() if isinstance(default, bool) else str(default)
+    return str(default).lower() if isinstance(default, bool) else str(getattr(default, "value", default))
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

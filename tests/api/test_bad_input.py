@@ -9,8 +9,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from imagescreen.references.sample.catalogue import cleared_sample_picture
 
+from imagescreen.references.sample.catalogue import cleared_sample_picture
 from tests.conftest import Service
 
 PICTURE = cleared_sample_picture()

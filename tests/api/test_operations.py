@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import httpx
-from imagescreen.references.sample.catalogue import cleared_sample_picture, held_sample_picture
 
+from imagescreen.references.sample.catalogue import cleared_sample_picture, held_sample_picture
 from tests.conftest import Service, script, serving
 from tests.material import product
 
@@ -20,6 +20,14 @@ def screen(client: httpx.Client, package_id: str, picture: bytes = CLEARED, **fa
     package = json.dumps({"package_id": package_id, **facts})
     return client.post(
         "/v1/screenings", files=[("package", (None, package, "application/json")), ("pictures", ("a.jpg", picture))]
+    )
+
+
+def add_reference(client: httpx.Client, picture: bytes) -> httpx.Response:
+    reference = json.dumps({"title": "Acme", "category": "counterfeit"})
+    return client.post(
+        "/v1/references",
+        files=[("reference", (None, reference, "application/json")), ("pictures", ("a.jpg", picture))],
     )
 
 
@@ -37,13 +45,7 @@ def test_without_an_index_nothing_is_screened_and_the_command_is_named(tmp_path:
         assert "scripts/reindex.py" in response.json()["detail"]
         assert service.client.get("/health/ready").status_code == 503
         # Adding references is possible all the same, and a build in another process is followed.
-        added = service.client.post(
-            "/v1/references",
-            files=[
-                ("reference", (None, '{"title": "Acme", "category": "counterfeit"}', "application/json")),
-                ("pictures", ("a.jpg", product(1))),
-            ],
-        )
+        added = add_reference(service.client, product(1))
         assert added.status_code == 201
         assert screen(service.client, "a").status_code == 503
         done = script("reindex.py", home=tmp_path)
@@ -57,11 +59,7 @@ def test_without_an_index_nothing_is_screened_and_the_command_is_named(tmp_path:
 
 def test_an_index_whose_last_reference_is_gone_answers_503_and_not_clear(tmp_path: Path) -> None:
     with serving(tmp_path, ready="/health/live") as service:
-        files = [
-            ("reference", (None, '{"title": "Acme", "category": "counterfeit"}', "application/json")),
-            ("pictures", ("a.jpg", product(1))),
-        ]
-        reference = service.client.post("/v1/references", files=files).json()
+        reference = add_reference(service.client, product(1)).json()
         assert script("reindex.py", home=tmp_path).returncode == 0
         service.client.patch(f"/v1/references/{reference['reference_id']}", json={"state": "retired"})
         deadline = time.monotonic() + 60

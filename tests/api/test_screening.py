@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from imagescreen.references.sample.catalogue import cleared_sample_picture, held_sample_picture
 from PIL import Image
 
+from imagescreen.references.sample.catalogue import cleared_sample_picture, held_sample_picture
 from tests.conftest import Service
 from tests.material import blank, product
 
