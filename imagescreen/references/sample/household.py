@@ -73,26 +73,35 @@ def perfume(s: Sketch, k: Look) -> None:
 
 def pill_blister(s: Sketch, k: Look) -> None:
     d = k.dice
-    foil = d.pick((STEEL, (214, 190, 130), light(k.second, 0.6), (206, 210, 214)))
-    columns, rows = d.whole(2, 5), d.whole(3, 6)
-    carton = box(0.03, 0.05, 0.97, 0.42, 0.01)
-    s.fill(carton, k.cloth)
-    s.fill(box(0.03, 0.3, 0.97, 0.42), k.second)
-    k.word.draw(s, 0.4, 0.17, 0.56, contrast(k.main))
-    k.emblem.draw(s, 0.83, 0.17, 0.17, k.accent)
-    pack = box(0.12, 0.36, 0.88, 0.98, 0.04)
-    s.fill(pack, foil)
-    s.fade(pack, 0.25)
-    shell = d.pick((k.main, k.accent, WHITE, k.second))
-    rx, ry = 0.7 / columns * 0.36, 0.56 / rows * d.between(0.3, 0.42)
-    capsule = d.chance(0.5)
+    foil = d.pick((STEEL, (214, 190, 130), light(k.second, 0.6), dark(k.second, 0.1), k.main))
+    # Where the carton and the foil lie: above, beside, below, or the foil over the middle of the carton.
+    layouts = (
+        ((0.03, 0.05, 0.97, 0.42), (0.12, 0.36, 0.88, 0.98)),
+        ((0.0, 0.1, 0.46, 0.9), (0.42, 0.02, 0.98, 0.98)),
+        ((0.04, 0.6, 0.96, 0.96), (0.04, 0.06, 0.96, 0.64)),
+        ((0.12, 0.0, 0.88, 1.0), (0.0, 0.34, 1.0, 0.66)),
+        ((0.0, 0.0, 1.0, 1.0), (0.3, 0.24, 0.94, 0.94)),
+    )
+    (x0, y0, x1, y1), (left, top, right, low) = d.pick(layouts)
+    s.fill(box(x0, y0, x1, y1, 0.01), k.cloth)
+    band = y0 + (y1 - y0) * d.between(0.04, 0.14)
+    s.fill(box(x0, band, x1, band + 0.12), k.second)
+    k.word.draw(s, x0 + (x1 - x0) * 0.4, band + 0.06, (x1 - x0) * 0.5, contrast(k.second))
+    k.emblem.draw(s, x0 + (x1 - x0) * 0.84, band + 0.07, 0.16, k.accent)
+    s.fill(box(left, top, right, low, d.between(0.02, 0.14)), foil)
+    s.fade(box(left, top, right, low, 0.04), 0.25)
+    shell, half = d.pick((k.main, k.accent, WHITE, k.second)), d.chance(0.5)
+    columns, rows = max(2, round((right - left) * d.between(3, 9))), max(2, round((low - top) * d.between(3, 9)))
+    wide, high = (right - left - 0.06) / columns, (low - top - 0.06) / rows
+    rx, ry, lean = wide * d.between(0.24, 0.42), high * d.between(0.24, 0.42), d.pick((0.0, 0.0, 0.5, -0.5))
     for i in range(columns):
         for j in range(rows):
-            cx, cy = 0.15 + 0.7 * (i + 0.5) / columns, 0.39 + 0.56 * (j + 0.5) / rows
-            s.fill(oval(cx + 0.008, cy + 0.01, rx * 1.1, ry * 1.1, steps=16), dark(foil, 0.3))
-            s.fill(oval(cx, cy, rx, ry, steps=16), shell)
-            if capsule:
-                s.fill(oval(cx, cy, rx, ry, (90, 270), steps=10), k.accent if shell != k.accent else WHITE)
+            cx, cy = left + 0.03 + wide * (i + 0.5), top + 0.03 + high * (j + 0.5)
+            pill = [(x + lean * (y - cy), y) for x, y in oval(cx, cy, rx, ry, steps=16)]
+            s.fill([(x + 0.008, y + 0.01) for x, y in pill], dark(foil, 0.3))
+            s.fill(pill, shell)
+            if half:
+                s.fill(pill[4:13], k.accent if shell != k.accent else WHITE)
 
 
 def pill_bottle(s: Sketch, k: Look) -> None:

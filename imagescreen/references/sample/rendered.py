@@ -10,7 +10,7 @@ from imagescreen.references.sample import display, household, studio, worn
 from imagescreen.references.sample.edits import jpeg_bytes
 from imagescreen.references.sample.look import Look
 from imagescreen.references.sample.marks import emblem, wordmark
-from imagescreen.references.sample.sketch import Dice, Sketch
+from imagescreen.references.sample.sketch import Dice, Sketch, light
 from imagescreen.references.sample.surfaces import Pattern, surface, three_colours
 
 __all__ = ["GOODS", "ProductKind", "RenderedProduct", "jpeg_bytes", "render_product"]
@@ -101,22 +101,26 @@ def render_product(
     dice = Dice(seed, 1, list(ProductKind).index(chosen))
     name, (main, second, accent) = three_colours(dice)
     pattern = dice.pick(list(Pattern))
-    # Larger than in the picture: the affine transform then averages pixels, which smooths edges.
-    side = round(min(size) * (1.8 if min(size) > 300 else 1.4))
+    # Larger than in the picture, so that averaging pixels smooths the edges.
+    side = round(min(size) * 1.3)
     colours = (main, second, accent)
     # Dice of their own for surfaces: some draw once a pixel, and the size must not change the product.
     look = Look(dice, *colours, surface(pattern, colours, Dice(seed, 2), side), emblem(dice), wordmark(dice))
     sketch = Sketch(side, main)
     offer = Dice(seed, 4)
     if chosen in GOODS:
-        display.set_up(
-            sketch, look, surface(offer.pick(list(Pattern)), three_colours(offer)[1], Dice(seed, 5), side), offer
-        )
+        display.set_up(sketch, look, _packing(offer, Dice(seed, 5), side), offer)
     _DRAWINGS[chosen](sketch, look)
     if chosen in NOT_GOODS:
         image = sketch.layer.convert("RGB").resize(size, Image.Resampling.LANCZOS)
         return RenderedProduct(seed, chosen, chosen.value.capitalize(), image)
     words = (name, "" if pattern is Pattern.PLAIN else pattern.value, chosen.value)
     title = " ".join(word for word in words if word)
-    image = studio.photograph(display.arrange(sketch, offer), size, studio.pose(offer), Dice(seed, 3, view))
+    image = studio.listing(display.arrange(sketch, offer), size, studio.pose(offer), Dice(seed, 3, view))
     return RenderedProduct(seed, chosen, title[0].upper() + title[1:], image)
+
+
+def _packing(offer: Dice, dice: Dice, side: int) -> Image.Image:
+    """The surface of a carton or a board: pale, so that the product stands out."""
+    one, two, three = (light(colour, 0.35) for colour in three_colours(offer)[1])
+    return surface(offer.pick(list(Pattern)), (one, two, three), dice, side)

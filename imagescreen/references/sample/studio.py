@@ -8,7 +8,7 @@ from PIL import Image, ImageChops, ImageFilter
 
 from imagescreen.references.sample.backdrops import backdrop
 from imagescreen.references.sample.props import decorate, scatter
-from imagescreen.references.sample.sketch import Dice
+from imagescreen.references.sample.sketch import WHITE, Dice
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,17 @@ def pose(dice: Dice) -> Pose:
     return Pose(turn, dice.pick((0.0, 0.0, -0.22, 0.22)), dice.between(0.8, 1.12), dice.between(0.74, 1.08))
 
 
-def photograph(layer: Image.Image, size: tuple[int, int], lies: Pose, dice: Dice) -> Image.Image:
-    """The drawing `layer` (RGBA, square) as an RGB picture of `size`, on a background with light and shadow."""
+def listing(layer: Image.Image, size: tuple[int, int], lies: Pose, dice: Dice) -> Image.Image:
+    """A photograph of the drawing `layer` (RGBA, square) on a white page of `size`: what a marketplace shows."""
+    width, height = size
+    inner = (round(width * dice.between(0.66, 0.8)), round(height * dice.between(0.6, 0.78)))
+    page = Image.new("RGB", size, WHITE)
+    left, top = dice.between(0.4, 0.6) * (width - inner[0]), dice.between(0.4, 0.6) * (height - inner[1])
+    page.paste(_photograph(layer, inner, lies, dice), (round(left), round(top)))
+    return page
+
+
+def _photograph(layer: Image.Image, size: tuple[int, int], lies: Pose, dice: Dice) -> Image.Image:
     width, height = size
     matrix = _placement(layer.width, size, lies, dice)
     # As four plain bands: outside its outline the drawing has its own colour, so no edge needs premultiplied alpha.
@@ -36,7 +45,6 @@ def photograph(layer: Image.Image, size: tuple[int, int], lies: Pose, dice: Dice
     bands = Image.merge("CMYK", layer.split())
     bands = bands.transform((2 * width, 2 * height), Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST)
     *colour, mask = bands.reduce(2).split()
-    product = Image.merge("RGB", colour)
     ground = backdrop(size, dice)
     if dice.chance(0.5):
         scatter(ground, dice)
@@ -45,9 +53,13 @@ def photograph(layer: Image.Image, size: tuple[int, int], lies: Pose, dice: Dice
     shadow = ImageChops.offset(shadow, dice.whole(-1, 1), dice.whole(1, 2)).resize(size, Image.Resampling.BILINEAR)
     depth = dice.between(0.3, 0.6)
     ground.paste(Image.new("RGB", size, (20, 18, 22)), (0, 0), shadow.point([int(v * depth) for v in range(256)]))
-    ground.paste(ImageChops.multiply(product, _light(size, dice)), (0, 0), mask)
+    ground.paste(ImageChops.multiply(Image.merge("RGB", colour), _light(size, dice)), (0, 0), mask)
     decorate(ground, dice)
-    return ground
+    return ground.point(_CURVE * 3)
+
+
+# The contrast that a camera's picture style adds.
+_CURVE = [min(255, max(0, round((v - 120) * 1.25 + 124))) for v in range(256)]
 
 
 def _placement(
@@ -66,5 +78,5 @@ def _placement(
 
 
 def _light(size: tuple[int, int], dice: Dice) -> Image.Image:
-    corners = np.array([[dice.between(0.74, 1.0) for _ in range(2)] for _ in range(2)]) * 255
+    corners = np.array([[dice.between(0.82, 1.0) for _ in range(2)] for _ in range(2)]) * 255
     return Image.fromarray(corners.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR).convert("RGB")

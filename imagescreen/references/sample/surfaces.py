@@ -12,33 +12,33 @@ from imagescreen.references.sample.sketch import Colour, Dice
 Levels = npt.NDArray[np.uint8]
 
 PALETTE: dict[str, Colour] = {
-    "black": (28, 28, 32),
-    "charcoal": (72, 74, 80),
-    "silver": (178, 182, 188),
-    "white": (244, 243, 240),
-    "cream": (240, 226, 196),
-    "tan": (198, 152, 100),
-    "brown": (110, 68, 40),
-    "burgundy": (112, 22, 44),
-    "red": (204, 32, 40),
-    "coral": (246, 112, 92),
-    "orange": (240, 132, 24),
-    "mustard": (212, 162, 24),
-    "yellow": (250, 216, 44),
-    "lime": (160, 204, 44),
-    "green": (36, 136, 64),
-    "forest green": (20, 74, 50),
-    "olive": (112, 112, 52),
-    "mint": (152, 220, 190),
-    "teal": (12, 128, 132),
-    "turquoise": (48, 196, 204),
-    "sky blue": (120, 184, 240),
-    "blue": (32, 88, 204),
-    "navy": (22, 32, 82),
-    "lavender": (186, 164, 228),
-    "purple": (110, 44, 150),
-    "magenta": (214, 36, 140),
-    "pink": (246, 168, 192),
+    "black": (20, 20, 23),
+    "charcoal": (69, 70, 74),
+    "silver": (183, 186, 191),
+    "white": (250, 250, 250),
+    "cream": (245, 234, 211),
+    "tan": (192, 156, 117),
+    "brown": (98, 66, 45),
+    "burgundy": (91, 23, 39),
+    "red": (171, 42, 47),
+    "coral": (224, 123, 107),
+    "orange": (221, 139, 57),
+    "mustard": (203, 165, 60),
+    "yellow": (246, 220, 90),
+    "lime": (167, 200, 79),
+    "green": (49, 125, 70),
+    "forest green": (23, 63, 46),
+    "olive": (109, 109, 63),
+    "mint": (168, 220, 197),
+    "teal": (30, 117, 120),
+    "turquoise": (75, 187, 194),
+    "sky blue": (136, 184, 226),
+    "blue": (42, 84, 171),
+    "navy": (18, 25, 63),
+    "lavender": (188, 171, 220),
+    "purple": (98, 48, 128),
+    "magenta": (184, 50, 128),
+    "pink": (238, 180, 198),
 }
 
 
@@ -205,7 +205,7 @@ def _mosaic(x: Grid, y: Grid, scale: float, dice: Dice) -> Levels:
 
 
 def _ombre(x: Grid, y: Grid, scale: float, dice: Dice) -> Levels:
-    return _levels(y * 1.3 - 0.15 if dice.chance(0.6) else x * 1.3 - 0.15)
+    return _levels((y if dice.chance(0.6) else x) * 0.55 - 0.2)
 
 
 def _colour_block(x: Grid, y: Grid, scale: float, dice: Dice) -> Levels:
