@@ -1,10 +1,12 @@
 """What every script shares: errors as one line, exit codes, progress bars, low priority."""
 
+import csv
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -31,7 +33,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def new_app(**options: Any) -> typer.Typer:
-    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", **options)
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown", **options)
 
 
 def run(app: typer.Typer) -> None:
@@ -50,6 +52,20 @@ def run(app: typer.Typer) -> None:
 def fail(sentence: str, code: int) -> None:
     err.print(f"error: {sentence}", style="red", markup=False)
     sys.exit(code)
+
+
+def report_rejected(path: Path, what: str, rejected: Sequence[tuple[str, str]]) -> int:
+    """Writes what was rejected and why to a CSV, shows the first of it, and returns the exit code."""
+    if not rejected:
+        return DONE
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([what, "why"])
+        writer.writerows(rejected)
+    for name, why in rejected[:20]:
+        out.print(f"rejected: {name}: {why}", markup=False)
+    out.print(f"all that was rejected is in {path}", markup=False)
+    return SOME_REJECTED
 
 
 def quiet_logs() -> None:

@@ -9,23 +9,22 @@ Running it again is safe: what is there is skipped. So is interrupting it: each 
 server serves what was added within a second.
 """
 
-import csv
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from _console import DONE, SOME_REJECTED, low_priority, new_app, out, progress_bar, run
+from _console import low_priority, new_app, out, progress_bar, report_rejected, run
 
 from imagescreen.settings import read_settings
 
 app = new_app()
 
 EPILOG = """
-[bold]Examples[/bold]
+**Examples**
 
-  scripts/add_references.py seized/ --category counterfeit --source "port case files"
+    scripts/add_references.py seized/ --category counterfeit --source "port case files"
 
-  scripts/add_references.py catalogue.csv --rejected rejected.csv
+    scripts/add_references.py catalogue.csv --rejected rejected.csv
 
 Exit codes: 0 all is there, 1 some were rejected (see the rejected file), 2 wrong use.
 """
@@ -68,16 +67,8 @@ def main(
         f"{report.added} added, {report.extended} got further pictures, {report.skipped} were there already, "
         f"{len(report.rejected)} rejected"
     )
-    if report.rejected:
-        path = rejected or (source if source.is_dir() else source.parent) / "rejected.csv"
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["reference", "why"])
-            writer.writerows(report.rejected)
-        for name, why in report.rejected[:20]:
-            out.print(f"rejected: {name}: {why}", markup=False)
-        out.print(f"all that was rejected is in {path}", markup=False)
-    raise typer.Exit(SOME_REJECTED if report.rejected else DONE)
+    path = rejected or (source if source.is_dir() else source.parent) / "rejected.csv"
+    raise typer.Exit(report_rejected(path, "reference", report.rejected))
 
 
 if __name__ == "__main__":

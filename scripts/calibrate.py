@@ -21,9 +21,9 @@ from imagescreen.settings import read_settings
 app = new_app()
 
 EPILOG = """
-[bold]Example[/bold]
+**Example**
 
-  scripts/calibrate.py ordinary-goods/ --source "cleared parcels, spring"
+    scripts/calibrate.py ordinary-goods/ --source "cleared parcels, spring"
 
 A review rate of 1 in 100 needs at least 99 pictures, a hold rate of 1 in 1,000 needs 999.
 

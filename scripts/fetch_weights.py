@@ -17,11 +17,11 @@ Exit codes: 0 installed (also when it was already), 1 it could not be installed,
 """
 
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from _console import new_app, run
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Column, Table
@@ -29,7 +29,7 @@ from rich.table import Column, Table
 from imagescreen.embedding.fetch import fetch_model, rewrite_manifest
 from imagescreen.embedding.manifest import installed_models
 from imagescreen.embedding.registry import read_registry
-from imagescreen.errors import FetchFailed, ImagescreenError, WrongUse
+from imagescreen.errors import FetchFailed, WrongUse
 from imagescreen.settings import read_settings
 
 
@@ -129,19 +129,10 @@ def _interrupted(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def run() -> int:
-    """Run with one line for an error, and the exit code that it stands for."""
-    # Ended politely, the run clears its unfinished folder just as after Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupted)
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(help=__doc__)(main)
-    try:
-        app()
-    except ImagescreenError as error:
-        print(f"error: {error.detail}", file=sys.stderr)
-        return 2 if isinstance(error, WrongUse) else 1
-    return 0
-
+app = new_app()
+app.command(help=__doc__)(main)
 
 if __name__ == "__main__":
-    sys.exit(run())
+    # Ended politely, the run clears its unfinished folder just as after Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupted)
+    run(app)

@@ -18,12 +18,12 @@ def main(
     ] = None,
 ) -> None:
     low_priority()
-    settings = read_settings(torch_threads=1, faiss_threads=1, decode_threads=1)
+    settings = read_settings()
     from imagescreen.jobs.purge import purge
-    from imagescreen.jobs.workbench import open_workbench
+    from imagescreen.jobs.workbench import open_store
 
-    with open_workbench(settings) as bench, progress_bar() as progress:
-        purged = purge(bench, retention_days=days or settings.retention_days, progress=progress)
+    with open_store(settings) as store, progress_bar() as progress:
+        purged = purge(store, retention_days=days or settings.retention_days, progress=progress)
     out.print(f"{purged.screenings} screenings and {purged.files} picture files deleted")
 
 

@@ -4,7 +4,8 @@
 Changes take effect in a running server within a second, without a rebuild.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -12,13 +13,14 @@ from uuid import UUID
 import msgspec
 import typer
 from _console import new_app, out, run
+from rich import box
 from rich.table import Column, Table
 
 from imagescreen.errors import WrongUse
 from imagescreen.settings import read_settings
 
 if TYPE_CHECKING:
-    from imagescreen.jobs.workbench import Workbench
+    from imagescreen.references.catalogue import Catalogue
 
 app = new_app(help=__doc__, no_args_is_help=True)
 References = Annotated[list[UUID], typer.Argument(help="Reference ids.", show_default=False)]
@@ -33,7 +35,7 @@ def list_references(
     limit: Annotated[int, typer.Option(min=1, help="Most rows.")] = 50,
 ) -> None:
     """Lists references, oldest first."""
-    from imagescreen.references.catalogue import Catalogue, ReferenceFilter
+    from imagescreen.references.catalogue import ReferenceFilter
     from imagescreen.references.facts import ReferenceKind, ReferenceState
 
     wanted = ReferenceFilter(
@@ -41,20 +43,19 @@ def list_references(
         kind=None if kind is None else _member(ReferenceKind, kind),
         category=category,
     )
-    with _open() as bench:
-        catalogue: Catalogue = bench.catalogue
+    with _open() as catalogue:
         rows = catalogue.list(wanted, limit=limit)
-    table = Table(Column("reference_id", no_wrap=True), "title", "kind", "category", "state", "matches", "pictures")
+    table = Table(
+        Column("reference_id", no_wrap=True),
+        Column("title", no_wrap=True, overflow="ellipsis"),
+        "category",
+        "state",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for row in rows:
-        table.add_row(
-            str(row.reference_id),
-            row.title,
-            row.kind.value,
-            row.category or "",
-            row.state.value,
-            "yes" if row.matches_now else "no",
-            str(len(row.pictures)),
-        )
+        state = row.state.value if row.matches_now == (row.state.value == "active") else f"{row.state.value} (by date)"
+        table.add_row(str(row.reference_id), row.title, row.category or row.kind.value, state)
     out.print(table)
     out.print(f"{len(rows)} references" + (f" (the first {limit})" if len(rows) == limit else ""))
 
@@ -62,8 +63,8 @@ def list_references(
 @app.command()
 def show(reference_id: Annotated[UUID, typer.Argument(help="Reference id.", show_default=False)]) -> None:
     """Shows one reference with everything that is known of it, as JSON."""
-    with _open() as bench:
-        out.print_json(msgspec.json.encode(bench.catalogue.get(reference_id)).decode())
+    with _open() as catalogue:
+        out.print_json(msgspec.json.encode(catalogue.get(reference_id)).decode())
 
 
 @app.command()
@@ -91,17 +92,21 @@ def retire(reference_ids: References, by: Actor = None) -> None:
 
 
 def _change(reference_ids: list[UUID], patch: dict[str, Any], actor: str | None) -> None:
-    with _open() as bench:
+    with _open() as catalogue:
         for reference_id in reference_ids:
-            changed = bench.catalogue.change(reference_id, patch, actor=actor)
+            changed = catalogue.change(reference_id, patch, actor=actor)
             until = f" until {changed.suspended_until.isoformat()}" if changed.suspended_until else ""
             out.print(f"{reference_id} is {changed.state.value}{until}: {changed.title}", markup=False)
 
 
-def _open() -> AbstractContextManager["Workbench"]:
-    from imagescreen.jobs.workbench import open_workbench
+@contextmanager
+def _open() -> Iterator["Catalogue"]:
+    """The catalogue without a model: a running server takes notice by the change feed."""
+    from imagescreen.jobs.workbench import open_store
+    from imagescreen.references.catalogue import Catalogue
 
-    return open_workbench(read_settings(torch_threads=1, faiss_threads=1))
+    with open_store(read_settings()) as store:
+        yield Catalogue(store.database, store.files, on_change=lambda: None)
 
 
 def _moment(told: str | None) -> str | None:

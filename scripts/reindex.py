@@ -16,11 +16,11 @@ from imagescreen.settings import read_settings
 app = new_app()
 
 EPILOG = """
-[bold]Examples[/bold]
+**Examples**
 
-  scripts/reindex.py
+    scripts/reindex.py
 
-  scripts/reindex.py --model vit-b-32-laion2b --threads 8
+    scripts/reindex.py --model vit-b-32-laion2b --threads 8
 
 Exit codes: 0 built and current, 1 not built (the old version stays current), 2 wrong use.
 """

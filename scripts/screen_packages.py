@@ -7,21 +7,20 @@ separated by `;`. Picture paths are relative to the manifest. The output has one
 run the same command again after an interruption and it goes on where it stopped.
 """
 
-import csv
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from _console import DONE, SOME_REJECTED, low_priority, new_app, out, progress_bar, run
+from _console import low_priority, new_app, out, progress_bar, report_rejected, run
 
 from imagescreen.settings import read_settings
 
 app = new_app()
 
 EPILOG = """
-[bold]Example[/bold]
+**Example**
 
-  scripts/screen_packages.py monday.csv --output monday.jsonl
+    scripts/screen_packages.py monday.csv --output monday.jsonl
 
 Exit codes: 0 all were screened, 1 some rows were rejected (see the rejected file), 2 wrong use.
 """
@@ -51,16 +50,8 @@ def main(
     out.print(
         f"screened: {told}; {report.already} were in {answers} already; {len(report.rejected)} rejected", markup=False
     )
-    if report.rejected:
-        path = rejected or answers.with_suffix(".rejected.csv")
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["row", "why"])
-            writer.writerows(report.rejected)
-        for name, why in report.rejected[:20]:
-            out.print(f"rejected: {name}: {why}", markup=False)
-        out.print(f"all that was rejected is in {path}", markup=False)
-    raise typer.Exit(SOME_REJECTED if report.rejected else DONE)
+    path = rejected or answers.with_suffix(".rejected.csv")
+    raise typer.Exit(report_rejected(path, "row", report.rejected))
 
 
 if __name__ == "__main__":

@@ -32,10 +32,11 @@ REFERENCE_EXAMPLE: Json = {
     "authority": "19 CFR 133.21",
     "suggested_action": "hold",
 }
-# The smallest PNG that is large enough to be screened: 32 x 32 pixels, in two colours.
+# A bag of 32 x 32 pixels in two colours: about the smallest picture that is screened.
 PICTURE_EXAMPLE = (
-    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQMAAABJtOi3AAAABlBMVEUAAAD///+l2Z/dAAAAFElEQVR4nGP4DwUMVGMw"
-    "/P///z8AaJYX6VQvOcoAAAAASUVORK5CYII="
+    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQAAAABbAUdZAAAAXklEQVR42lXOuw3CQBgE4e+2AKCE6wR3BoURUIoDCoDMSOCf4MQr"
+    "GW0wGm0rxBfPLh5XsSzidhLp4rJ5K/ed6BHzKs5FcbCyH8rK/Bv9IPSxGpM6qpja6KllW+3/0AukBBmZTl1bswAAAABJRU5ErkJg"
+    "gg=="
 )
 
 

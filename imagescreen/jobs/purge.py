@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import now
 from imagescreen.database.tables import (
@@ -15,7 +16,7 @@ from imagescreen.database.tables import (
 )
 from imagescreen.errors import WrongUse
 from imagescreen.jobs.progress import Progress, silent
-from imagescreen.jobs.workbench import Workbench
+from imagescreen.jobs.workbench import Store
 
 CHUNK = 500
 
@@ -26,7 +27,7 @@ class Purged:
     files: int
 
 
-def purge(bench: Workbench, *, retention_days: int, progress: Progress = silent) -> Purged:
+def purge(store: Store, *, retention_days: int, progress: Progress = silent) -> Purged:
     """Deletes screenings older than `retention_days` with their reviews, then picture files that neither a present
     reference picture, a calibration picture nor a kept screening picture names.
 
@@ -37,7 +38,7 @@ def purge(bench: Workbench, *, retention_days: int, progress: Progress = silent)
     before = now() - timedelta(days=retention_days)
     screenings = 0
     while True:
-        with bench.database.write() as session:
+        with store.database.write() as session:
             ids = session.scalars(select(ScreeningRow.id).where(ScreeningRow.screened_at < before).limit(CHUNK)).all()
             for table in (ReviewRow, ScreeningPictureRow):
                 session.execute(delete(table).where(table.screening_id.in_(ids)))
@@ -46,28 +47,30 @@ def purge(bench: Workbench, *, retention_days: int, progress: Progress = silent)
         progress("deleting screenings", screenings, screenings)
         if len(ids) < CHUNK:
             break
-    return Purged(screenings, _purge_files(bench, progress))
+    return Purged(screenings, _purge_files(store, progress))
 
 
-def _purge_files(bench: Workbench, progress: Progress) -> int:
+def _purge_files(store: Store, progress: Progress) -> int:
     removed = 0
-    for seen, sha256 in enumerate(bench.files.older_than(timedelta(hours=1)), start=1):
-        with bench.database.write() as session:
-            named = [
-                session.scalar(
-                    select(ReferencePictureRow.id)
-                    .where(ReferencePictureRow.sha256 == sha256, ReferencePictureRow.removed_at.is_(None))
-                    .limit(1)
-                ),
-                session.scalar(select(CalibrationPictureRow.id).where(CalibrationPictureRow.sha256 == sha256).limit(1)),
-                session.scalar(
-                    select(ScreeningPictureRow.position)
-                    .where(ScreeningPictureRow.sha256 == sha256, ScreeningPictureRow.stored.is_(True))
-                    .limit(1)
-                ),
-            ]
-            if all(name is None for name in named):
-                bench.files.remove(sha256)
-                removed += 1
+    for seen, sha256 in enumerate(store.files.older_than(timedelta(hours=1)), start=1):
+        with store.database.read() as session:
+            orphaned = not _is_named(session, sha256)
+        if orphaned:
+            # Looked at again under the write lock: nobody can commit the name between the look and the removal.
+            with store.database.write() as session:
+                if not _is_named(session, sha256):
+                    store.files.remove(sha256)
+                    removed += 1
         progress("looking for orphaned files", seen, seen)
     return removed
+
+
+def _is_named(session: Session, sha256: str) -> bool:
+    picture = select(ReferencePictureRow.id).where(
+        ReferencePictureRow.sha256 == sha256, ReferencePictureRow.removed_at.is_(None)
+    )
+    ordinary = select(CalibrationPictureRow.id).where(CalibrationPictureRow.sha256 == sha256)
+    screened = select(ScreeningPictureRow.position).where(
+        ScreeningPictureRow.sha256 == sha256, ScreeningPictureRow.stored.is_(True)
+    )
+    return any(session.scalar(statement.limit(1)) is not None for statement in (picture, ordinary, screened))

@@ -21,10 +21,16 @@ from imagescreen.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Workbench:
+class Store:
+    """The truth alone: enough for what needs no model."""
+
     settings: Settings
     database: Database
     files: PictureFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench(Store):
     reader: PictureReader
     policy: Policy
     loader: Loader
@@ -36,6 +42,17 @@ class Workbench:
 
 
 @contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    """Prepares the database. Raises BrokenInstallation when it is not sound."""
+    database = Database(settings.sqlalchemy_url)
+    try:
+        migrate(database)
+        yield Store(settings, database, PictureFiles(settings.data_dir / "pictures"))
+    finally:
+        database.close()
+
+
+@contextmanager
 def open_workbench(settings: Settings) -> Iterator[Workbench]:
     """Prepares the database, loads what is current, and closes everything in turn at the end.
 
@@ -44,11 +61,9 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
     """
     with ExitStack() as stack:
         policy = read_policy(settings.policy_file)
-        database = Database(settings.sqlalchemy_url)
-        stack.callback(database.close)
-        migrate(database)
+        store = stack.enter_context(open_store(settings))
+        database, files = store.database, store.files
         record_policy(database, policy)
-        files = PictureFiles(settings.data_dir / "pictures")
         decode_threads = settings.decode_threads or available_cores()
         reader = PictureReader(
             PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels, settings.min_picture_side),
@@ -88,7 +103,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
             policy=policy,
             loader=loader,
             follower=follower,
-            catalogue=Catalogue(database, files, follower),
+            catalogue=Catalogue(database, files, on_change=follower.poll),
             enrolment=enrolment,
             record=record,
             screener=screener,

@@ -1,6 +1,6 @@
 """Reading and changing references that are there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,6 @@ from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferencePictureRow, ReferenceRow
 from imagescreen.errors import Conflict, NotFound
 from imagescreen.references.facts import ReferenceFacts, ReferenceKind, ReferenceState, changed_facts, facts_from_json
-from imagescreen.references.follower import Follower
 from imagescreen.references.stored import StoredReference, columns_of, difference, facts_of, stored_reference
 
 
@@ -31,10 +30,12 @@ class ReferenceFilter:
 
 
 class Catalogue:
-    def __init__(self, database: Database, files: PictureFiles, follower: Follower) -> None:
+    """`on_change` is called after each committed change, so that it takes effect in this process at once."""
+
+    def __init__(self, database: Database, files: PictureFiles, *, on_change: Callable[[], None]) -> None:
         self._database = database
         self._files = files
-        self._follower = follower
+        self._on_change = on_change
 
     def get(self, reference_id: UUID) -> StoredReference:
         """Raises NotFound."""
@@ -82,7 +83,7 @@ class Catalogue:
                 )
             session.flush()
             answer = _stored(row)
-        self._follower.poll()
+        self._on_change()
         return answer
 
     def remove_picture(self, reference_id: UUID, picture_id: int, *, actor: str | None = None) -> None:
@@ -109,7 +110,7 @@ class Catalogue:
                 actor=actor,
                 details={"reference_picture_id": picture_id, "sha256": picture.sha256},
             )
-        self._follower.poll()
+        self._on_change()
 
     def picture_content(self, reference_id: UUID, picture_id: int) -> tuple[bytes, str]:
         """The stored bytes and their format. Raises NotFound."""

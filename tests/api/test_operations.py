@@ -117,7 +117,8 @@ def test_accepted_requests_are_finished_before_the_server_ends(sample_copy: Path
         service.process.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join()
-        assert service.process.wait(60) == 0
+        # uvicorn ends by the signal that it was sent, once it is done.
+        assert service.process.wait(60) in (0, -signal.SIGTERM)
     # Each was answered whole, or never accepted; none was cut off half-way.
     assert set(answers) == {201}
     assert all(isinstance(error, httpx.ConnectError | httpx.ReadError | httpx.RemoteProtocolError) for error in refused)

@@ -21,9 +21,9 @@ def pictures(folder: Path, *seeds: int) -> Path:
     ("name", "arguments", "named"),
     [
         ("add_references.py", ["nowhere"], "nowhere"),
-        ("add_references.py", [], "SOURCE"),
+        ("add_references.py", [], "source"),
         ("calibrate.py", ["nowhere"], "nowhere"),
-        ("references.py", ["show", "not-a-uuid"], "not-a-uuid"),
+        ("references.py", ["show", "not-a-uuid"], "valid UUID"),
         ("references.py", ["list", "--state", "asleep"], "asleep"),
         ("references.py", ["suspend", str(uuid4()), "--until", "soon"], "soon"),
         ("screen_packages.py", ["nowhere.csv"], "nowhere.csv"),
