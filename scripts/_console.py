@@ -45,6 +45,8 @@ def run(app: typer.Typer) -> None:
         fail(error.detail, WRONG_USE)
     except ImagescreenError as error:
         fail(error.detail, SOME_REJECTED)
+    except OSError as error:
+        fail(f"{error.filename or 'a file'}: {error.strerror or error}", SOME_REJECTED)
     except KeyboardInterrupt:
         fail("interrupted; run the same command again to go on", INTERRUPTED)
 

@@ -3,7 +3,7 @@
 
 A folder gives one reference for each sub-folder (its name is the title, its files are the pictures) and one for each
 picture directly in it. A manifest is UTF-8 CSV with the catalogue's columns and `pictures`: paths relative to the
-manifest, separated by `;`.
+manifest, separated by `;`. The columns are described in docs/catalogue.md.
 
 Running it again is safe: what is there is skipped. So is interrupting it: each batch is committed as a whole. A running
 server serves what was added within a second.

@@ -46,10 +46,10 @@ def list_references(
     with _open() as catalogue:
         rows = catalogue.list(wanted, limit=limit)
     table = Table(
-        Column("reference_id", no_wrap=True),
-        Column("title", no_wrap=True, overflow="ellipsis"),
-        "category",
-        "state",
+        Column("reference_id", no_wrap=True, min_width=36),
+        "title",
+        Column("category", no_wrap=True),
+        Column("state", no_wrap=True),
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )

@@ -118,7 +118,7 @@ def _submission(member: str | None, facts: Json, pictures: Json, example: Json, 
     required: list[str] = ["pictures"]
     if member is not None:
         as_json = {member: facts, **as_json}
-        as_parts = {member: facts, **as_parts}
+        as_parts = {member: {**facts, "examples": [example]}, **as_parts}
         told = {member: example, **told}
         encoding = {member: {"contentType": "application/json"}, **encoding}
         required = [member]

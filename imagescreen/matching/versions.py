@@ -120,11 +120,15 @@ def open_version(versions_dir: Path, version: str) -> IndexVersion:
 
 
 def list_versions(versions_dir: Path) -> list[VersionManifest | BrokenVersion]:
-    """What is in the folder by its manifests, newest first; `open_version` alone tells whether one is sound."""
+    """What is in the folder by its manifests, newest first, then the broken ones.
+
+    `open_version` alone tells whether one is sound.
+    """
     if not versions_dir.is_dir():
         return []
-    found: list[VersionManifest | BrokenVersion] = []
-    for folder in sorted(versions_dir.iterdir(), reverse=True):
+    found: list[VersionManifest] = []
+    broken: list[BrokenVersion] = []
+    for folder in sorted(versions_dir.iterdir()):
         if folder.name.startswith(".") or not folder.is_dir():
             continue
         try:
@@ -132,8 +136,9 @@ def list_versions(versions_dir: Path) -> list[VersionManifest | BrokenVersion]:
                 raise BrokenIndex(f"{folder.name!r} is not the name of an index version")
             found.append(read_manifest(folder, folder.name))
         except BrokenIndex as error:
-            found.append(BrokenVersion(folder.name, error.detail))
-    return found
+            broken.append(BrokenVersion(folder.name, error.detail))
+    # By time of building: names tell only the second.
+    return [*sorted(found, key=lambda manifest: manifest.built_at, reverse=True), *broken]
 
 
 def _check_rows(vectors: NDArray[np.float32], picture_ids: NDArray[np.int64], reference_ids: Sequence[UUID]) -> None:

@@ -3,7 +3,6 @@
 import json
 import socket
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -15,6 +14,7 @@ from tests.conftest import Service
 
 PICTURE = cleared_sample_picture()
 BOUNDARY = "b0undary"
+UNKNOWN = "01a1ffc6-69fd-7134-a023-000000000000"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
 
@@ -40,7 +40,7 @@ def part(name: str, content: bytes, *, filename: str | None = None, content_type
 
 def package_part(**members: Any) -> bytes:
     return part(
-        "package", json.dumps({"package_id": str(uuid4()), **members}).encode(), content_type="application/json"
+        "package", json.dumps({"package_id": "PKG-BAD-INPUT", **members}).encode(), content_type="application/json"
     )
 
 
@@ -175,11 +175,11 @@ def test_a_file_name_and_content_type_are_never_trusted(sample_service: Service)
         ("GET", "/", 404),
         ("GET", "/v1/nothing", 404),
         ("GET", "/schema/nothing", 404),
-        ("GET", f"/v1/screenings/{uuid4()}", 404),
+        ("GET", f"/v1/screenings/{UNKNOWN}", 404),
         ("GET", "/v1/screenings/not-a-uuid", 404),
-        ("GET", f"/v1/references/{uuid4()}", 404),
-        ("GET", f"/v1/references/{uuid4()}/pictures/1/content", 404),
-        ("DELETE", f"/v1/references/{uuid4()}/pictures/1", 404),
+        ("GET", f"/v1/references/{UNKNOWN}", 404),
+        ("GET", f"/v1/references/{UNKNOWN}/pictures/1/content", 404),
+        ("DELETE", f"/v1/references/{UNKNOWN}/pictures/1", 404),
         ("PUT", "/v1/screenings", 405),
         ("DELETE", "/v1/index", 405),
         ("GET", "/v1/screenings?limit=0", 422),
@@ -204,12 +204,12 @@ def test_every_route_has_the_one_error_shape(sample_service: Service, method: st
     ],
 )
 def test_a_wrong_review_is_refused(sample_service: Service, body: Any, status: int, named: str) -> None:
-    told = problem(sample_service.client.post(f"/v1/screenings/{uuid4()}/reviews", json=body), status)
+    told = problem(sample_service.client.post(f"/v1/screenings/{UNKNOWN}/reviews", json=body), status)
     assert named in told["detail"]
 
 
 def test_a_review_of_an_unknown_screening_is_not_found(sample_service: Service) -> None:
-    problem(sample_service.client.post(f"/v1/screenings/{uuid4()}/reviews", json={"decision": "unsure"}), 404)
+    problem(sample_service.client.post(f"/v1/screenings/{UNKNOWN}/reviews", json={"decision": "unsure"}), 404)
 
 
 def test_a_request_id_of_the_caller_is_kept_when_it_is_a_plain_token(sample_service: Service) -> None:

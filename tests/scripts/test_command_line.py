@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from tests.conftest import script
 from tests.material import product
+
+UNKNOWN = "01a1ffc6-69fd-7134-a023-000000000000"
 
 
 def pictures(folder: Path, *seeds: int) -> Path:
@@ -25,7 +26,7 @@ def pictures(folder: Path, *seeds: int) -> Path:
         ("calibrate.py", ["nowhere"], "nowhere"),
         ("references.py", ["show", "not-a-uuid"], "valid UUID"),
         ("references.py", ["list", "--state", "asleep"], "asleep"),
-        ("references.py", ["suspend", str(uuid4()), "--until", "soon"], "soon"),
+        ("references.py", ["suspend", UNKNOWN, "--until", "soon"], "soon"),
         ("screen_packages.py", ["nowhere.csv"], "nowhere.csv"),
         ("screen_packages.py", ["nowhere.txt"], "nowhere.txt"),
         ("purge.py", [], "retention"),
@@ -47,7 +48,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
-    done = script("references.py", "show", str(uuid4()), home=tmp_path)
+    done = script("references.py", "show", UNKNOWN, home=tmp_path)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "there is no reference" in done.stderr
     done = script("reindex.py", "--model", "vit-b-32-laion2b", home=tmp_path)
