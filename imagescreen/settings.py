@@ -34,6 +34,7 @@ class KeepPictures(StrEnum):
 
 
 class LogFormat(StrEnum):
+    AUTO = "auto"
     JSON = "json"
     CONSOLE = "console"
 
@@ -104,7 +105,9 @@ class Settings(BaseSettings):
     ready_check_s: float = Field(5.0, gt=0, le=60, description="Least seconds between two self-tests of readiness.")
     shutdown_grace_s: int = Field(30, ge=1, le=3600, description="Seconds for accepted requests to finish at the end.")
     log_level: LogLevel = Field(LogLevel.INFO, description="`debug`, `info`, `warning` or `error`.")
-    log_format: LogFormat = Field(LogFormat.JSON, description="`json`, one object a line, or `console`.")
+    log_format: LogFormat = Field(
+        LogFormat.AUTO, description="`json`, one object a line, or `console`; `auto` is that on a terminal only."
+    )
 
     @model_validator(mode="after")
     def _only_loopback_without_accounts(self) -> Self:

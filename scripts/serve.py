@@ -29,13 +29,20 @@ def main(
 
 
 def _prepare_sample(settings: Settings) -> None:
-    from imagescreen.jobs.first_start import prepare_sample
-    from imagescreen.jobs.workbench import open_workbench
+    from imagescreen.jobs.first_start import first_look, prepare_sample, sample_lines
+    from imagescreen.jobs.workbench import open_store, open_workbench
 
-    with open_workbench(settings) as bench, progress_bar() as progress:
-        prepared = prepare_sample(bench, progress)
-    for line in prepared.told(settings.port):
-        out.print(line, markup=False)
+    with open_store(settings) as store:
+        found = first_look(store)
+    if found.wants_sample:
+        out.print("the catalogue is empty: filling it with rendered samples (about a minute)")
+        with open_workbench(settings) as bench, progress_bar() as progress:
+            prepare_sample(bench, progress)
+    if found.advice is not None:
+        out.print(found.advice, markup=False)
+    elif found.wants_sample or found.has_sample:
+        for line in sample_lines(settings):
+            out.print(line, markup=False)
 
 
 def _serve(settings: Settings) -> None:

@@ -30,7 +30,8 @@ def configure_logs(settings: Settings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
-    if settings.log_format is LogFormat.JSON:
+    wanted = settings.log_format
+    if wanted is LogFormat.JSON or (wanted is LogFormat.AUTO and not sys.stderr.isatty()):
         # Without local variables: those hold the bodies of requests.
         tracebacks = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
         final: list[Any] = [tracebacks, structlog.processors.JSONRenderer()]

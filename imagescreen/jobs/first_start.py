@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagescreen.database.index_versions import current_version
+from imagescreen.embedding.manifest import installed_models
 from imagescreen.errors import BrokenInstallation, ImagescreenError
 from imagescreen.jobs.calibrate import calibrate
 from imagescreen.jobs.progress import Progress, silent
-from imagescreen.jobs.workbench import Workbench
-from imagescreen.references.catalogue import ReferenceFilter
+from imagescreen.jobs.workbench import Store, Workbench
+from imagescreen.references.catalogue import Catalogue, ReferenceFilter
 from imagescreen.references.enrolment import NewPicture, NewReference
 from imagescreen.references.facts import facts_from_json
 from imagescreen.references.sample.catalogue import (
@@ -21,72 +22,79 @@ from imagescreen.references.sample.catalogue import (
     ordinary_pictures,
     reference_pictures,
 )
+from imagescreen.settings import Settings
 
 ORDINARY_PICTURES = 1000
 """The built-in policy promises to hold 1 in 1,000 ordinary pictures, which needs 999."""
 
 BATCH = 16
 
+REINDEX = ".venv/bin/python scripts/reindex.py"
+
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """`advice` is set when the catalogue is the user's own and cannot be served as it is."""
+class FirstLook:
+    """What a start finds, without loading a model.
 
-    held: Path
-    cleared: Path
-    advice: str | None
-    is_sample: bool
-
-    def told(self, port: int) -> Sequence[str]:
-        """What to print before serving."""
-        if self.advice is not None:
-            return (self.advice,)
-        if not self.is_sample:
-            return ()
-        return (
-            "a sample package that is held:",
-            f"  {_curl('SAMPLE-HELD', self.held, port)}",
-            "a sample package that is cleared:",
-            f"  {_curl('SAMPLE-CLEARED', self.cleared, port)}",
-        )
-
-
-def prepare_sample(bench: Workbench, progress: Progress = silent) -> Prepared:
-    """Enrols the sample references, calibrates on rendered ordinary goods and builds an index version, once.
-
-    Goes on where an interrupted first start stopped. A catalogue with anything of the user's own is left alone.
+    `wants_sample`: nothing was built yet, and there is nothing of the user's own (an interrupted first start counts as
+    nothing). `advice` is set when what is there cannot be served as it is.
     """
-    with bench.database.read() as session:
+
+    wants_sample: bool
+    has_sample: bool
+    advice: str | None
+
+
+def first_look(store: Store) -> FirstLook:
+    with store.database.read() as session:
         current = current_version(session)
-    own = _has_own_references(bench)
+    own = _has_own_references(store)
+    if current is None:
+        return FirstLook(not own, False, f"there is no index version yet: build one with  {REINDEX}" if own else None)
     advice = None
-    if current is None and not own:
-        _enrol(bench, progress)
-        pictures = (NewPicture(f"ordinary {n}", data) for n, data in enumerate(ordinary_pictures(ORDINARY_PICTURES)))
-        calibrate(
-            bench,
-            pictures,
-            total=ORDINARY_PICTURES,
-            source=SAMPLE_SOURCE,
-            built_by="first start",
-            progress=progress,
+    folders = (store.settings.index_dir / "versions").glob("*/manifest.json")
+    installed = installed_models(store.settings.weights_dir)
+    if installed.get(current.model) != current.fingerprint:
+        advice = (
+            f"index version {current.version} was made with model {current.model!r} ({current.fingerprint}), which is "
+            f"not installed: build another with  {REINDEX} --model {store.settings.model}"
         )
-    elif bench.follower.serving.current().snapshot.version is None:
-        problem = bench.follower.serving.problem
-        advice = f"{problem or 'there is no index version yet'}: build one with  .venv/bin/python scripts/reindex.py"
-    folder = bench.settings.data_dir / "sample"
-    held, cleared = folder / "held.jpg", folder / "cleared.jpg"
-    if not own:
-        folder.mkdir(parents=True, exist_ok=True)
-        held.write_bytes(held_sample_picture())
-        cleared.write_bytes(cleared_sample_picture())
-    return Prepared(held, cleared, advice, not own)
+    elif current.version not in {path.parent.name for path in folders}:
+        advice = f"the folder of index version {current.version} is gone: build another with  {REINDEX}"
+    return FirstLook(False, not own, advice)
 
 
-def _has_own_references(bench: Workbench) -> bool:
+def sample_lines(settings: Settings) -> Sequence[str]:
+    """The two commands that show the service working; writes the pictures that they send."""
+    folder = settings.data_dir / "sample"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines: list[str] = []
+    for name, package_id, picture in (
+        ("held", "SAMPLE-HELD", held_sample_picture),
+        ("cleared", "SAMPLE-CLEARED", cleared_sample_picture),
+    ):
+        path = folder / f"{name}.jpg"
+        if not path.exists():
+            path.write_bytes(picture())
+        lines += [f"a sample package that is {name}:", f"  {_curl(package_id, path, settings.port)}"]
+    return lines
+
+
+def prepare_sample(bench: Workbench, progress: Progress = silent) -> None:
+    """Enrols the sample references, calibrates on rendered ordinary goods, builds an index version and serves it.
+
+    Goes on where an interrupted first start stopped.
+    """
+    _enrol(bench, progress)
+    pictures = (NewPicture(f"ordinary {n}", data) for n, data in enumerate(ordinary_pictures(ORDINARY_PICTURES)))
+    calibrate(bench, pictures, total=ORDINARY_PICTURES, source=SAMPLE_SOURCE, built_by="first start", progress=progress)
+
+
+def _has_own_references(store: Store) -> bool:
     sample = {facts_from_json(reference.facts).title for reference in SAMPLE_REFERENCES}
+    catalogue = Catalogue(store.database, store.files, on_change=lambda: None)
     after = None
-    while rows := bench.catalogue.list(ReferenceFilter(), limit=500, after=after):
+    while rows := catalogue.list(ReferenceFilter(), limit=500, after=after):
         if any(row.source != SAMPLE_SOURCE or row.title not in sample for row in rows):
             return True
         after = rows[-1].reference_id
