@@ -3,8 +3,8 @@
 
 The manifest is .csv, .jsonl or .parquet. A line of JSONL is {"package": {...}, "pictures": ["a.jpg"]}. CSV and
 Parquet have the package's members as columns, e.g. package_id, participant, seller_name, description, hts, and pictures
-separated by `;`. Picture paths are relative to the manifest. The output has one answer a line, in the manifest's order;
-run the same command again after an interruption and it goes on where it stopped.
+separated by `;`; docs/batch.md lists them all. Picture paths are relative to the manifest. The output has one answer a
+line, in the manifest's order; run the same command again after an interruption and it goes on where it stopped.
 """
 
 from pathlib import Path
