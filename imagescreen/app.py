@@ -21,12 +21,16 @@ from imagescreen.api.references import ReferenceController
 from imagescreen.api.request_log import RequestLog
 from imagescreen.api.screenings import ScreeningController
 from imagescreen.api.work import Desk, refuse_unknown_parameters
-from imagescreen.jobs.workbench import open_workbench
+from imagescreen.jobs.workbench import Workbench, open_workbench
 from imagescreen.settings import Settings, is_loopback, read_settings
 
 
-def create_app(settings: Settings | None = None) -> ASGIApp:
-    """The ASGI application; without settings they are read from the environment, as `uvicorn --factory` needs it."""
+def create_app(settings: Settings | None = None, bench: Workbench | None = None) -> ASGIApp:
+    """The ASGI application.
+
+    Without settings they are read from the environment, and without an open workbench the application opens its own at
+    its start, as `uvicorn --factory` needs it.
+    """
     settings = settings or read_settings()
     configure_logs(settings)
     app = Litestar(
@@ -38,7 +42,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
             HealthController,
             MetricsController,
         ],
-        lifespan=[_lifespan(settings)],
+        lifespan=[_lifespan(settings, bench)],
         exception_handlers=EXCEPTION_HANDLERS,
         before_request=refuse_unknown_parameters,
         # Paths are counted by their template, so that no caller can make up new series.
@@ -50,17 +54,14 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     return RequestLog(app)
 
 
-def _lifespan(settings: Settings) -> Any:
+def _lifespan(settings: Settings, opened: Workbench | None) -> Any:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         log = structlog.get_logger("imagescreen.app")
         if not is_loopback(settings.host):
             log.warning("serving_without_accounts", host=settings.host, hint="anybody who reaches it can use it")
         async with AsyncExitStack() as stack:
-            context = open_workbench(settings)
-            # Loading the model takes seconds; signals must be heard meanwhile.
-            bench = await to_thread.run_sync(context.__enter__)
-            stack.push_async_callback(to_thread.run_sync, context.__exit__, None, None, None)
+            bench = opened or await _open(settings, stack)
             bench.follower.start()
             app.state.desk = Desk(bench, Metrics())
             served = bench.follower.serving.current()
@@ -78,3 +79,11 @@ def _lifespan(settings: Settings) -> Any:
             yield
 
     return lifespan
+
+
+async def _open(settings: Settings, stack: AsyncExitStack) -> Workbench:
+    context = open_workbench(settings)
+    # Loading the model takes seconds; signals must be heard meanwhile.
+    bench = await to_thread.run_sync(context.__enter__)
+    stack.push_async_callback(to_thread.run_sync, context.__exit__, None, None, None)
+    return bench

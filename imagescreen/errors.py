@@ -67,6 +67,14 @@ class MalformedRequest(ImagescreenError):
     title = "The request could not be parsed"
 
 
+class RequestTimeout(ImagescreenError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "request-timeout"
+    title = "The request did not arrive in time"
+
+
 class UnsupportedContentType(ImagescreenError):
     status = 415
     code = "unsupported-content-type"

@@ -74,11 +74,16 @@ class Settings(BaseSettings):
     faiss_threads: int = Field(0, ge=0, le=1024, description="Threads of the search; 0 is one per core.")
     decode_threads: int = Field(0, ge=0, le=1024, description="Pictures decoded at the same time; 0 is one per core.")
     max_batch: Count = Field(32, le=4096, description="Most pictures that the encoder takes at once.")
-    max_waiting_pictures: Count = Field(512, description="Pictures that may wait for the encoder; past it, 503.")
+    max_waiting_pictures: int = Field(
+        512, ge=64, description="Pictures that may wait for the encoder (at least 64 and `max_pictures`); past it, 503."
+    )
     max_concurrent_requests: Count = Field(
         64, le=4096, description="Requests worked on at the same time; further ones wait."
     )
     max_waiting_requests: Count = Field(256, description="Requests that may wait; past it, 503 at once.")
+    body_timeout_s: float = Field(
+        60, gt=0, le=3600, description="Seconds for a request's body to arrive; past it, 408."
+    )
 
     max_request_bytes: Count = Field(64 * MIB, description="Largest request body.")
     max_pictures: Count = Field(16, le=1000, description="Most pictures in one package or on one reference.")
@@ -116,6 +121,12 @@ class Settings(BaseSettings):
                 f"host {self.host!r} can be reached by others and there are no accounts yet: "
                 f"set {ENV_PREFIX}ALLOW_UNAUTHENTICATED=true if something in front of the service checks who calls"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _room_for_one_package(self) -> Self:
+        if self.max_waiting_pictures < self.max_pictures:
+            raise ValueError("max_waiting_pictures must be at least max_pictures, or no such package could be screened")
         return self
 
     @property

@@ -4,10 +4,12 @@
 Ends on SIGTERM or Ctrl-C after it has finished what it accepted.
 """
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
-from _console import new_app, out, progress_bar, run
+from _console import DONE, new_app, out, progress_bar, run
 
 from imagescreen.settings import Settings, read_settings
 
@@ -48,17 +50,28 @@ def _prepare_sample(settings: Settings) -> None:
 def _serve(settings: Settings) -> None:
     import uvicorn
 
+    from imagescreen.api.logs import configure_logs
     from imagescreen.app import create_app
+    from imagescreen.jobs.workbench import open_workbench
 
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_grace_s,
-    )
+    # uvicorn hands these signals on when it has finished; then everything is closed, and the exit code is 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    configure_logs(settings)
+    with open_workbench(settings) as bench:
+        uvicorn.run(
+            create_app(settings, bench),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=settings.shutdown_grace_s,
+        )
+
+
+def _end(_number: int, _frame: object) -> None:
+    sys.exit(DONE)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,10 @@ async def read_json(request: Request[Any, Any, Any]) -> dict[str, Any]:
     content_type, _ = request.content_type
     if content_type not in (JSON_TYPE, "application/merge-patch+json"):
         raise UnsupportedContentType(f"content type {content_type or 'none'!r} is not supported: send {JSON_TYPE}")
-    return _object(await request.body(), "the body")
+    body = await request.body()
+    if len(body) > MAX_JSON_PART_BYTES:
+        raise InvalidContent(f"the body is larger than {MAX_JSON_PART_BYTES} bytes")
+    return _object(body, "the body")
 
 
 def _from_json(body: bytes, member: str | None) -> Submission:

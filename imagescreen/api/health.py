@@ -10,7 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from imagescreen.api.work import Desk, desk_of
 
 MAX_BEHIND_S = 10.0
-"""A process that has not read the change feed for so long may match what was withdrawn: it is not ready."""
+"""A process that has not read the change feed for so long may match what was withdrawn: it is not ready.
+
+At least three looks must have failed, though: `feed_poll_s` may be longer than the usual half second.
+"""
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -62,7 +65,7 @@ def _ready(desk: Desk) -> Ready:
     tested = desk.self_tester.result()
     state = bench.follower.state()
     problems = list(tested.problems)
-    if state.behind_s > MAX_BEHIND_S:
+    if state.behind_s > max(MAX_BEHIND_S, 3 * bench.settings.feed_poll_s):
         problems.append(f"the change feed was last read {state.behind_s:.0f} s ago: {state.error or 'it is stuck'}")
     warnings = [bench.follower.serving.problem] if bench.follower.serving.problem else []
     if state.pictures_without_vector:

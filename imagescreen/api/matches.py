@@ -18,7 +18,8 @@ class MatchController(Controller):
     async def match(self, request: Request[Any, Any, Any]) -> MatchesAnswer:
         """The nearest references of each picture. Nothing is stored, and there is no disposition."""
         desk = desk_of(request)
-        submission = await read_submission(request, None)
-        answer = await desk.do(desk.bench.screener.match, submitted_pictures(submission))
+        async with desk.body_slot():
+            submission = await desk.receive(read_submission(request, None))
+            answer = await desk.do(desk.bench.screener.match, submitted_pictures(submission))
         desk.metrics.stages(answer.elapsed_ms)
         return answer

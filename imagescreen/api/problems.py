@@ -26,7 +26,7 @@ _DETAILS = {
 
 def of_our_error(request: Request[Any, Any, Any], error: ImagescreenError) -> Response[Problem]:
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
-    if error.status >= 500 and not isinstance(error, Unavailable):
+    if error.status >= 500 and (error.__cause__ is not None or not isinstance(error, Unavailable)):
         structlog.get_logger("imagescreen.api").error("request_failed", error=error.detail, exc_info=error)
     return _response(request, error.problem(), headers)
 

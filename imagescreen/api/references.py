@@ -34,8 +34,9 @@ class ReferenceController(Controller):
         409 when another reference has a picture with the same bytes; the answer names it.
         """
         desk = desk_of(request)
-        submission = await read_submission(request, "reference")
-        added = await desk.do(_add, desk, submission)
+        async with desk.body_slot():
+            submission = await desk.receive(read_submission(request, "reference"))
+            added = await desk.do(_add, desk, submission)
         return Response(added, status_code=201, headers={"Location": f"/v1/references/{added.reference_id}"})
 
     @get("/", operation_id="list_references", summary="List references")
@@ -69,15 +70,16 @@ class ReferenceController(Controller):
     async def change(self, request: Request[Any, Any, Any], reference_id: UUID) -> StoredReference:
         """Replaces the fields that are given, e.g. `{"state": "suspended"}`; takes effect without a rebuild."""
         desk = desk_of(request)
-        changes = await read_json(request)
+        changes = await desk.receive(read_json(request))
         return await desk.do(desk.bench.catalogue.change, reference_id, changes)
 
     @post("/{reference_id:uuid}/pictures", operation_id="add_reference_pictures", summary="Add pictures")
     async def add_pictures(self, request: Request[Any, Any, Any], reference_id: UUID) -> Response[AddedReference]:
         """Adds pictures to a reference. Those it has already change nothing; 409 for those of another."""
         desk = desk_of(request)
-        submission = await read_submission(request, None)
-        added = await desk.do(_add_pictures, desk, reference_id, submission)
+        async with desk.body_slot():
+            submission = await desk.receive(read_submission(request, None))
+            added = await desk.do(_add_pictures, desk, reference_id, submission)
         return Response(added, status_code=201, headers={"Location": f"/v1/references/{reference_id}"})
 
     @delete(

@@ -30,8 +30,9 @@ class ScreeningController(Controller):
         with the same content; 409 when its content differs.
         """
         desk = desk_of(request)
-        submission = await read_submission(request, "package")
-        screened = await desk.do(_screen, desk.bench.screener, submission)
+        async with desk.body_slot():
+            submission = await desk.receive(read_submission(request, "package"))
+            screened = await desk.do(_screen, desk.bench.screener, submission)
         if screened.created:
             desk.metrics.screening(screened.answer)
         return Response(
@@ -57,6 +58,8 @@ class ScreeningController(Controller):
         for name, moment in (("since", since), ("until", until)):
             if moment is not None and moment.tzinfo is None:
                 raise InvalidContent(f"`{name}` needs a time zone, e.g. 2026-01-31T12:00:00Z")
+            if moment is not None and not 1900 <= moment.year <= 9998:
+                raise InvalidContent(f"`{name}` must lie in the years 1900 to 9998")
         desk = desk_of(request)
         wanted = ScreeningFilter(disposition, participant, package_id, since, until)
         rows = await desk.do(lambda: desk.bench.record.list(wanted, limit=limit + 1, after=after))
@@ -73,7 +76,7 @@ class ScreeningController(Controller):
         """Records a person's decision. Earlier ones stay; the latest counts."""
         desk = desk_of(request)
         try:
-            new = msgspec.convert(await read_json(request), NewReview)
+            new = msgspec.convert(await desk.receive(read_json(request)), NewReview)
         except msgspec.ValidationError as error:
             raise InvalidContent(f"review: {error}", errors=(str(error),)) from None
         return await desk.do(desk.bench.record.review, screening_id, new)

@@ -1,13 +1,14 @@
 """How handlers reach the parts: in worker threads, because everything below is synchronous."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, fail_after, to_thread
 from litestar import Request
 
 from imagescreen.api.metrics import Metrics
-from imagescreen.errors import InvalidContent, Overloaded
+from imagescreen.errors import InvalidContent, Overloaded, RequestTimeout
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.serving.self_test import SelfTester
 
@@ -15,21 +16,51 @@ T = TypeVar("T")
 
 
 class Desk:
-    """What a handler works with. `do` runs a call in a thread; so many at once, so many waiting, no more."""
+    """What a handler works with: so many requests at once, so many waiting, no more.
+
+    `receive` reads a body, `do` runs a call in a thread.
+    """
 
     def __init__(self, bench: Workbench, metrics: Metrics) -> None:
         self.bench = bench
         self.metrics = metrics
         self.self_tester = SelfTester(bench.follower.serving, interval_s=bench.settings.ready_check_s)
-        self._limiter = CapacityLimiter(bench.settings.max_concurrent_requests)
+        self._threads = CapacityLimiter(bench.settings.max_concurrent_requests)
+        self._bodies = CapacityLimiter(bench.settings.max_concurrent_requests)
         self._max_waiting = bench.settings.max_waiting_requests
+
+    @asynccontextmanager
+    async def body_slot(self) -> AsyncIterator[None]:
+        """Held from before a body is read until its request is answered: it bounds the bodies in memory.
+
+        Raises Overloaded at once when too many requests wait for a slot.
+        """
+        self._refuse_if_crowded(self._bodies)
+        # One task may hold several slots, one for each request that it serves on a connection: borrow for a token.
+        token = object()
+        await self._bodies.acquire_on_behalf_of(token)
+        try:
+            yield
+        finally:
+            self._bodies.release_on_behalf_of(token)
+
+    async def receive(self, body: Awaitable[T]) -> T:
+        """Raises RequestTimeout when a body does not arrive in time: a slow sender must not keep its slot."""
+        try:
+            with fail_after(self.bench.settings.body_timeout_s):
+                return await body
+        except TimeoutError:
+            raise RequestTimeout(f"the body did not arrive within {self.bench.settings.body_timeout_s:g} s") from None
 
     async def do(self, call: Callable[..., T], *args: Any) -> T:
         """Raises Overloaded at once when too many calls wait for a thread."""
-        waiting = self._limiter.statistics().tasks_waiting
+        self._refuse_if_crowded(self._threads)
+        return await to_thread.run_sync(call, *args, limiter=self._threads)
+
+    def _refuse_if_crowded(self, limiter: CapacityLimiter) -> None:
+        waiting = limiter.statistics().tasks_waiting
         if waiting >= self._max_waiting:
             raise Overloaded(f"{waiting} requests are waiting already: try again in a moment")
-        return await to_thread.run_sync(call, *args, limiter=self._limiter)
 
 
 def desk_of(request: Request[Any, Any, Any]) -> Desk:
@@ -46,6 +77,8 @@ def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
         for name, parameter in parameters.items()
         if name not in ("request", "self") and name not in request.path_params
     }
+    if any("\0" in value for value in request.query_params.values() if isinstance(value, str)):
+        raise InvalidContent("a query parameter contains the character U+0000, which is not allowed")
     unknown = sorted(set(request.query_params) - known)
     if unknown:
         allowed = ", ".join(sorted(known)) or "none"

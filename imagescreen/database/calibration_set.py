@@ -2,19 +2,26 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, and_, delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import now
-from imagescreen.database.tables import CalibrationPictureRow, CalibrationVectorRow
+from imagescreen.database.tables import CalibrationPictureRow, CalibrationVectorRow, ReferencePictureRow
 
 
 def calibration_blobs(session: Session, *, fingerprint: str) -> tuple[list[bytes], int]:
-    """The vectors in one embedding space, and how many pictures have none in it."""
+    """The vectors in one embedding space, and how many pictures have none in it.
+
+    Pictures that a reference has by now are left out: goods that are known items are not ordinary.
+    """
+    of_a_reference = exists().where(
+        ReferencePictureRow.sha256 == CalibrationPictureRow.sha256, ReferencePictureRow.removed_at.is_(None)
+    )
     rows = session.execute(
         select(CalibrationVectorRow.vector)
         .select_from(CalibrationPictureRow)
         .outerjoin(CalibrationVectorRow, _vector_of(fingerprint))
+        .where(~of_a_reference)
         .order_by(CalibrationPictureRow.id)
     ).all()
     return [row[0] for row in rows if row[0] is not None], sum(1 for row in rows if row[0] is None)

@@ -26,6 +26,15 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def lock_feed(session: Session) -> None:
+    """One transaction at a time from here to its end, in all processes. SQLite's writers have that from the start.
+
+    Taken before anything is read that decides about the write, e.g. which model is current.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _FEED_LOCK})
+
+
 def append_change(
     session: Session,
     kind: ChangeKind,
@@ -38,8 +47,7 @@ def append_change(
 
     Numbers become visible in their order: SQLite has one writer anyway; on PostgreSQL the lock is held until the end.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _FEED_LOCK})
+    lock_feed(session)
     row = ChangeRow(kind=kind, reference_id=reference_id, actor=actor, details=details or {}, at=now())
     session.add(row)
     session.flush()

@@ -1,16 +1,19 @@
 """Stored picture files, named by the sha256 of their content."""
 
+import fcntl
 import os
 import re
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from imagescreen.errors import BrokenInstallation, NotFound
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_UNFINISHED = ".writing-"
 
 
 class PictureFiles:
@@ -21,13 +24,16 @@ class PictureFiles:
 
     def put(self, sha256: str, data: bytes) -> None:
         path = self._path(sha256)
-        if path.exists():
-            # Young again: a purge that runs at this moment must not take it for an orphan.
-            path.touch()
-            return
-        made = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        with self._lock(fcntl.LOCK_SH):
+            try:
+                # Young again: a purge that comes next must not take it for an orphan.
+                os.utime(path)
+            except FileNotFoundError:
+                self._write(path, data)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
@@ -38,8 +44,7 @@ class PictureFiles:
             Path(temporary).unlink(missing_ok=True)
             raise
         _fsync_folder(path.parent)
-        if made:
-            _fsync_folder(path.parent.parent)
+        _fsync_folder(self._folder)
 
     def get(self, sha256: str) -> bytes:
         """Raises NotFound when the bytes were not kept (any more)."""
@@ -51,12 +56,35 @@ class PictureFiles:
     def remove(self, sha256: str) -> None:
         self._path(sha256).unlink(missing_ok=True)
 
+    def remove_if_older(self, sha256: str, age: timedelta) -> bool:
+        """Whether the file was still that old, and so was removed: nobody has put it again since it was listed."""
+        path = self._path(sha256)
+        with self._lock(fcntl.LOCK_EX):
+            if not _is_older(path, age):
+                return False
+            path.unlink()
+            return True
+
     def older_than(self, age: timedelta) -> Iterator[str]:
-        """The sha256 of every file that was written at least that long ago."""
-        before = time.time() - age.total_seconds()
+        """The sha256 of every file that was put at least that long ago."""
         for path in self._folder.glob("??/*"):
-            if _SHA256.fullmatch(path.name) and path.stat().st_mtime < before:
+            if _SHA256.fullmatch(path.name) and _is_older(path, age):
                 yield path.name
+
+    def remove_unfinished(self, age: timedelta) -> int:
+        """Removes what killed writers left behind, and says how many there were."""
+        left = [path for path in self._folder.glob(f"??/{_UNFINISHED}*") if _is_older(path, age)]
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
+    @contextmanager
+    def _lock(self, kind: int) -> Iterator[None]:
+        """Shared for putting, exclusive for removing, among all processes on this folder."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / ".lock").open("ab") as file:
+            fcntl.flock(file, kind)
+            yield
 
     def _path(self, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):
@@ -70,3 +98,10 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_older(path: Path, age: timedelta) -> bool:
+    try:
+        return path.stat().st_mtime < time.time() - age.total_seconds()
+    except FileNotFoundError:
+        return False

@@ -123,6 +123,19 @@ def matching_pictures(
         last = rows[-1][0]
 
 
+def any_known_item_matches(session: Session, *, moment: datetime, kind: str) -> bool:
+    """Whether some reference of that kind with a present picture matches at that moment."""
+    return (
+        session.scalar(
+            select(ReferencePictureRow.id)
+            .join(ReferenceRow, ReferenceRow.id == ReferencePictureRow.reference_id)
+            .where(ReferenceRow.kind == kind, ReferencePictureRow.removed_at.is_(None), matches_at(moment))
+            .limit(1)
+        )
+        is not None
+    )
+
+
 def count_without_vector(session: Session, *, fingerprint: str) -> int:
     """Present pictures, of references in any state, that have no vector in this embedding space."""
     return session.scalar(select(func.count()).select_from(_without_vector(fingerprint).subquery())) or 0

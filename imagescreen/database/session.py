@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from imagescreen.errors import BrokenInstallation, Unavailable
@@ -27,11 +27,22 @@ class Database:
     """One database, SQLite or PostgreSQL, for one process. Safe to use from many threads."""
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise BrokenInstallation(
+                "the setting `database_url` is no SQLAlchemy URL, e.g. postgresql://user@host/name"
+            ) from None
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
             raise BrokenInstallation(f"database {parsed.get_backend_name()!r} is not supported: sqlite, postgresql")
-        options: dict[str, Any] = {"pool_size": 16, "max_overflow": 64, "pool_timeout": BUSY_TIMEOUT_S}
+        # Hidden: an error's parameters would bring sellers' names into the log.
+        options: dict[str, Any] = {
+            "hide_parameters": True,
+            "pool_size": 16,
+            "max_overflow": 64,
+            "pool_timeout": BUSY_TIMEOUT_S,
+        }
         if self.is_sqlite:
             if parsed.database in (None, "", ":memory:"):
                 raise BrokenInstallation("the SQLite database must be a file: other processes follow its changes")
@@ -41,6 +52,8 @@ class Database:
             parsed = parsed.set(drivername="postgresql+pg8000")
         try:
             self.engine: Engine = create_engine(parsed, **options)
+        except NoSuchModuleError:
+            raise BrokenInstallation(f"database driver {parsed.drivername!r} is not known") from None
         except ModuleNotFoundError:
             raise BrokenInstallation("PostgreSQL needs the extra `postgresql` (pip install '.[postgresql]')") from None
         if self.is_sqlite:
@@ -85,6 +98,8 @@ class Database:
         except DBAPIError as error:
             if error.connection_invalidated or isinstance(error.orig, (OSError,)) or _is_operational(error):
                 raise Unavailable("the database does not answer") from error
+            if "not a database" in str(error.orig) or "malformed" in str(error.orig):
+                raise BrokenInstallation("the database file is damaged, or is no SQLite database") from error
             raise
         except TimeoutError as error:
             raise Unavailable("the database does not answer") from error

@@ -94,6 +94,21 @@ class Batcher:
         job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
         return job.future
 
+    def probe(self, picture: NDArray[np.float32]) -> "Future[Vectors]":
+        """As `submit` of one picture, but in front of the queue and however long that is: to see whether it works."""
+        job = _Job(
+            pictures=[picture],
+            vectors=np.empty((1, self.encoder.dimension), dtype=np.float32),
+            future=Future(),
+            missing=1,
+        )
+        with self._changed:
+            if self._closed:
+                raise Unavailable("The encoder is shutting down and takes no more pictures.")
+            self._queue.appendleft(_Picture(job, 0))
+            self._changed.notify()
+        return job.future
+
     def embed(self, pictures: Sequence[NDArray[np.float32]]) -> Vectors:
         """As `submit`, and waits for the vectors; raises what the encoder raised."""
         return self.submit(pictures).result()

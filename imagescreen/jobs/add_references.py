@@ -105,7 +105,9 @@ def _read(bench: Workbench, offer: Offer) -> dict[str, NewPicture]:
     pictures: dict[str, NewPicture] = {}
     for path in offer.pictures:
         data = read_picture_file(path, settings.max_picture_bytes)
-        pictures.setdefault(hashlib.sha256(data).hexdigest(), NewPicture(path.name, data))
+        pictures.setdefault(
+            hashlib.sha256(data).hexdigest(), NewPicture(path.name.encode("utf-8", "replace").decode(), data)
+        )
     return pictures
 
 

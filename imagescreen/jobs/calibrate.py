@@ -21,6 +21,7 @@ from imagescreen.jobs.reindex import Built, reindex
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.pictures import PictureHeader
 from imagescreen.references.enrolment import NewPicture
+from imagescreen.serving.embed import embed_each
 
 CHUNK = 64
 """Pictures embedded and committed together."""
@@ -95,18 +96,23 @@ def _take(bench: Workbench, chunk: Sequence[NewPicture], source: str, intake: In
             intake.taken.add(sha256)
     if not read:
         return
-    vectors = served.batcher.embed([tensor for _, _, tensor in read.values()])
-    for new, header, _ in read.values():
-        bench.files.put(header.sha256, new.data)
+    embedded: dict[str, NDArray[np.float32]] = {}
+    vectors = embed_each(served.batcher, [tensor for _, _, tensor in read.values()])
+    for (new, header, _), vector in zip(read.values(), vectors, strict=True):
+        if isinstance(vector, PictureProblem):
+            intake.rejected.append((new.name, vector.detail))
+        else:
+            embedded[header.sha256] = vector
+            bench.files.put(header.sha256, new.data)
     with bench.database.write() as session:
-        for (_, header, _), vector in zip(read.values(), vectors, strict=True):
+        for sha256, vector in embedded.items():
             add_calibration_picture(
                 session,
-                sha256=header.sha256,
-                size_bytes=header.size_bytes,
+                sha256=sha256,
+                size_bytes=read[sha256][1].size_bytes,
                 source=source,
                 fingerprint=served.snapshot.fingerprint,
                 vector=to_blob(vector),
             )
-    intake.added += len(read)
-    intake.taken.update(read)
+    intake.added += len(embedded)
+    intake.taken.update(embedded)

@@ -20,6 +20,9 @@ from imagescreen.jobs.workbench import Store
 
 CHUNK = 500
 
+ORPHAN_AGE = timedelta(hours=1)
+"""A younger file may be named by a transaction that is still under way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Purged:
@@ -51,15 +54,14 @@ def purge(store: Store, *, retention_days: int, progress: Progress = silent) -> 
 
 
 def _purge_files(store: Store, progress: Progress) -> int:
-    removed = 0
-    for seen, sha256 in enumerate(store.files.older_than(timedelta(hours=1)), start=1):
+    removed = store.files.remove_unfinished(ORPHAN_AGE)
+    for seen, sha256 in enumerate(store.files.older_than(ORPHAN_AGE), start=1):
         with store.database.read() as session:
             orphaned = not _is_named(session, sha256)
         if orphaned:
             # Looked at again under the write lock: nobody can commit the name between the look and the removal.
             with store.database.write() as session:
-                if not _is_named(session, sha256):
-                    store.files.remove(sha256)
+                if not _is_named(session, sha256) and store.files.remove_if_older(sha256, ORPHAN_AGE):
                     removed += 1
         progress("looking for orphaned files", seen, seen)
     return removed

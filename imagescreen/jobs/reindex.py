@@ -14,19 +14,25 @@ from sqlalchemy.orm import Session
 
 from imagescreen.calibration.thresholds import Thresholds, encode_thresholds, flagged_by, measure_thresholds
 from imagescreen.database.calibration_set import calibration_blobs
-from imagescreen.database.feed import last_sequence, now
-from imagescreen.database.index_versions import activate_version
+from imagescreen.database.feed import last_sequence, lock_feed, now
+from imagescreen.database.index_versions import activate_version, current_version
 from imagescreen.database.matchable import count_without_vector, matching_pictures
 from imagescreen.database.tables import IndexVersionRow, ReferenceRow
 from imagescreen.database.vectors import from_blobs
 from imagescreen.embedding.encoder import Encoder
-from imagescreen.errors import BrokenIndex, InvalidContent
+from imagescreen.errors import BrokenIndex, Conflict, FingerprintMismatch, InvalidContent
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.reembed import reembed
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.matching import VersionManifest, write_version
 from imagescreen.references.facts import ReferenceKind
 from imagescreen.serving.loader import THRESHOLDS_FILE
+
+SAME_PICTURE = 0.999
+"""A calibration picture this similar to a reference shows the known item itself and measures nothing."""
+
+_BLOCK_VALUES = 16_000_000
+"""Similarities held at once when ordinary pictures are compared with references (64 MB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +62,36 @@ class _Contents:
 def reindex(bench: Workbench, *, model: str | None = None, built_by: str, progress: Progress = silent) -> Built:
     """Builds and activates; this process serves the new version when it returns, others follow by the feed.
 
-    `model`: name of the model of the new version; None keeps the current one. Raises BrokenIndex when a picture lacks
-    a vector.
+    `model`: name of the model of the new version, with which everything is embedded that is not yet; None keeps that of
+    the current version. Raises BrokenIndex when a picture lacks a vector, FingerprintMismatch when the current
+    version's model is not the installed one, and Conflict when another process switched the model meanwhile.
     """
-    running = bench.follower.serving.current().batcher.encoder
-    encoder = running if model is None or model == running.name else bench.loader.encoder(model)
-    if encoder is not running:
+    bench.follower.catch_up()
+    with bench.database.read() as session:
+        current = current_version(session)
+    encoder = _encoder(bench, model, current)
+    if model is not None:
         reembed(bench, encoder, progress)
     while True:
         built = _build(bench, encoder, built_by, progress)
-        if _activate(bench, encoder, built.manifest, built_by):
+        if _activate(bench, encoder, built.manifest, current, built_by):
             break
         # References were added with the old model meanwhile: a version that activates now would lose them.
         reembed(bench, encoder, progress)
     bench.follower.poll()
     return built
+
+
+def _encoder(bench: Workbench, model: str | None, current: IndexVersionRow | None) -> Encoder:
+    running = bench.follower.serving.current().batcher.encoder
+    name = model or (running.name if current is None else current.model)
+    encoder = running if running.name == name else bench.loader.encoder(name)
+    if model is None and current is not None and encoder.fingerprint != current.fingerprint:
+        raise FingerprintMismatch(
+            f"the current index version was made with model {name!r} of fingerprint {current.fingerprint}, the one "
+            f"installed has {encoder.fingerprint}: embed everything anew with scripts/reindex.py --model {name}"
+        )
+    return encoder
 
 
 def _build(bench: Workbench, encoder: Encoder, built_by: str, progress: Progress) -> Built:
@@ -118,6 +139,9 @@ def _measure(bench: Workbench, encoder: Encoder, ordinary: NDArray[np.float32], 
     if not len(ordinary):
         return _Measured(uncalibrated="there are no calibration pictures: run scripts/calibrate.py")
     best = _best_by_category(ordinary, contents)
+    if best:
+        ordinary_ones = np.max(np.stack(list(best.values())), axis=0) < SAME_PICTURE
+        best = {category: values[ordinary_ones] for category, values in best.items()}
     try:
         thresholds = measure_thresholds(
             best,
@@ -130,8 +154,18 @@ def _measure(bench: Workbench, encoder: Encoder, ordinary: NDArray[np.float32], 
     return _Measured(thresholds, None, *flagged_by(best, thresholds))
 
 
-def _activate(bench: Workbench, encoder: Encoder, manifest: VersionManifest, actor: str) -> bool:
+def _activate(
+    bench: Workbench, encoder: Encoder, manifest: VersionManifest, seen: IndexVersionRow | None, actor: str
+) -> bool:
+    """False when pictures came that lack a vector of the new model. `seen` was current when the job began."""
     with bench.database.write() as session:
+        lock_feed(session)
+        current = current_version(session)
+        if (current and current.fingerprint) != (seen and seen.fingerprint):
+            raise Conflict(
+                f"another process switched to model {current.model if current else None!r} meanwhile: "
+                "what was built is not made current; run the command again"
+            )
         if count_without_vector(session, fingerprint=encoder.fingerprint):
             return False
         if session.get(IndexVersionRow, manifest.version) is None:
@@ -187,8 +221,9 @@ def _best_by_category(ordinary: NDArray[np.float32], contents: _Contents) -> dic
     best: dict[str, NDArray[np.float32]] = {}
     for category, chosen in sorted(rows.items()):
         highest = np.full(len(ordinary), -1.0, np.float32)
-        for start in range(0, len(chosen), 50_000):
-            block = contents.vectors[chosen[start : start + 50_000]]
+        step = max(1, _BLOCK_VALUES // len(ordinary))
+        for start in range(0, len(chosen), step):
+            block = contents.vectors[chosen[start : start + step]]
             np.maximum(highest, (ordinary @ block.T).max(axis=1), out=highest)
         best[category] = highest
     return best

@@ -14,7 +14,7 @@ from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.references.offers import read_csv
 from imagescreen.screening.answer import ScreeningAnswer
-from imagescreen.screening.package import Package, SubmittedPicture, package_from_json
+from imagescreen.screening.package import Package, SubmittedPicture, content_hash, package_from_json
 
 WORKERS = 4
 """Packages worked on at once, so that decoding of one overlaps with embedding of another."""
@@ -86,9 +86,19 @@ def _screen(bench: Workbench, row: Row, folder: Path, done: set[tuple[str, str, 
         raise row.package
     package = package_from_json(row.package)
     if _key(package) in done:
+        _check_same(bench, package, row, folder)
         return None
     pictures = [_picture(folder / name, bench.settings.max_picture_bytes) for name in row.pictures]
     return bench.screener.screen(package, pictures).answer
+
+
+def _check_same(bench: Workbench, package: Package, row: Row, folder: Path) -> None:
+    """Raises Conflict when the output has this package with other content; files that are gone since tell nothing."""
+    try:
+        pictures = [_picture(folder / name, bench.settings.max_picture_bytes) for name in row.pictures]
+    except InvalidContent:
+        return
+    bench.record.find(package, content_hash(package, pictures))
 
 
 def _picture(path: Path, max_bytes: int) -> SubmittedPicture:
@@ -124,6 +134,10 @@ def _key(package: Package) -> tuple[str, str, int]:
     return package.participant, package.package_id, package.revision
 
 
+_ANSWER = b'{"screening_id":"'
+"""How every line of output begins; only a cut line of ours is ever removed."""
+
+
 class _Line(msgspec.Struct):
     """What resuming needs of a line of output."""
 
@@ -141,6 +155,8 @@ def _done_already(output: Path) -> set[tuple[str, str, int]]:
     with output.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
+                if not line.startswith(_ANSWER[: len(line)]):
+                    raise WrongUse(f"{output} is no output of this tool: give another --output")
                 break
             try:
                 told = msgspec.json.decode(line, type=_Line)
@@ -233,7 +249,7 @@ def _flat_row(name: str, cells: dict[str, Any]) -> Row:
 def _number(key: str, cell: Any, kind: type[int] | type[float]) -> int | float:
     try:
         return kind(cell)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError):
         raise InvalidContent(f"`{key}` must be a number, not {cell!r}") from None
 
 

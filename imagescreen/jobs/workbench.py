@@ -103,7 +103,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
             policy=policy,
             loader=loader,
             follower=follower,
-            catalogue=Catalogue(database, files, on_change=follower.poll),
+            catalogue=Catalogue(database, files, on_change=follower.catch_up),
             enrolment=enrolment,
             record=record,
             screener=screener,

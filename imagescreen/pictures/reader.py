@@ -27,6 +27,7 @@ from imagescreen.pictures.budget import DecodingBudget
 from imagescreen.pictures.colour import place_on_white, to_srgb
 from imagescreen.pictures.containers import Container, parse
 from imagescreen.pictures.containers.exif import orientation
+from imagescreen.pictures.containers.png import check_complete
 from imagescreen.pictures.formats import PictureFormat, sniff
 from imagescreen.pictures.information import is_low_information
 
@@ -124,6 +125,8 @@ class PictureReader:
         container = self._inspect(header.format, data)
         min_side = max(2 * reduce_to, _MIN_REDUCED_SIDE)
         with self._budget.decoding(container.decoded_pixels):
+            if header.format is PictureFormat.PNG:
+                check_complete(container)
             image = _decode(header.format, container, min_side)
         turn = _TRANSPOSITIONS.get(container.orientation)
         if turn is not None:

@@ -5,7 +5,6 @@ The API, the scripts and the sample catalogue all enrol here.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from imagescreen.database.feed import ChangeKind, append_change, now
+from imagescreen.database.feed import ChangeKind, append_change, lock_feed, now
 from imagescreen.database.files import PictureFiles
 from imagescreen.database.index_versions import current_version
 from imagescreen.database.session import Database
@@ -34,6 +33,7 @@ from imagescreen.pictures import PictureHeader, PictureReader
 from imagescreen.references.facts import ReferenceFacts
 from imagescreen.references.follower import Follower
 from imagescreen.references.stored import columns_of
+from imagescreen.serving.embed import embed_each
 from imagescreen.serving.state import Served
 
 MAX_REFERENCES_A_COMMIT = 100
@@ -119,10 +119,11 @@ class Enrolment:
         Takes effect in this process before it returns. Raises Unavailable when the model is being switched.
         """
         served = self._follower.serving.current()
-        embedded = self._embed_all(served, new)
+        embedded = self._embed_all(served, [reference.pictures for reference in new])
         near = self._near_duplicates(served, embedded)
         results: list[Enrolled | ImagescreenError] = []
         earlier = _JustAdded(self._near)
+        self._store_files([picture for item in embedded if not isinstance(item, ImagescreenError) for picture in item])
         with self._database.write() as session:
             self._check_model(session, served)
             for position, reference in enumerate(new):
@@ -139,7 +140,7 @@ class Enrolment:
                     warnings = self._name(session, near[position], reference_id) + earlier.near(pictures)
                     earlier.remember(reference_id, reference.facts.title, pictures)
                     results.append(Enrolled(reference_id, warnings))
-        self._follower.poll()
+        self._follower.catch_up()
         return results
 
     def add_one(self, new: NewReference) -> Enrolled:
@@ -157,7 +158,11 @@ class Enrolment:
         Raises NotFound, InvalidContent, or DuplicatePicture for those that another reference has.
         """
         served = self._follower.serving.current()
-        embedded = self._embed(served, pictures)
+        (embedded,) = self._embed_all(served, [pictures])
+        if isinstance(embedded, ImagescreenError):
+            raise embedded
+        near = self._near_duplicates(served, [embedded])[0]
+        self._store_files(embedded)
         with self._database.write() as session:
             self._check_model(session, served)
             reference = session.get(ReferenceRow, reference_id, with_for_update=True)
@@ -186,35 +191,47 @@ class Enrolment:
                     actor=actor,
                     details={"sha256": [picture.header.sha256 for picture in fresh]},
                 )
-            near = self._near_duplicates(served, [embedded])[0]
             warnings = self._name(session, near, reference_id)
-        self._follower.poll()
+        self._follower.catch_up()
         return warnings
 
-    def _embed_all(self, served: Served, new: Sequence[NewReference]) -> list[list[_Embedded] | ImagescreenError]:
-        """Reads everything first, then embeds all good pictures together."""
-        read: list[list[tuple[NewPicture, PictureHeader, Any]] | ImagescreenError] = []
-        for reference in new:
+    def _embed_all(
+        self, served: Served, new: Sequence[Sequence[NewPicture]]
+    ) -> list[list[_Embedded] | ImagescreenError]:
+        """Reads everything first, then embeds all good pictures together; each item has its own fate."""
+        read: list[list[tuple[NewPicture, PictureHeader, NDArray[np.float32]]] | ImagescreenError] = []
+        for pictures in new:
             try:
-                read.append(self._read(served, reference.pictures))
+                read.append(self._read(served, pictures))
             except ImagescreenError as error:
                 read.append(error)
         tensors = [tensor for item in read if not isinstance(item, ImagescreenError) for _, _, tensor in item]
-        vectors = iter(served.batcher.embed(tensors) if tensors else ())
+        vectors = iter(embed_each(served.batcher, tensors))
         return [
-            item
-            if isinstance(item, ImagescreenError)
-            else [_Embedded(new.name, new.data, header, next(vectors)) for new, header, _ in item]
+            item if isinstance(item, ImagescreenError) else self._with_vectors(item, [next(vectors) for _ in item])
             for item in read
         ]
 
-    def _embed(self, served: Served, pictures: Sequence[NewPicture]) -> list[_Embedded]:
-        read = self._read(served, pictures)
-        vectors = served.batcher.embed([tensor for _, _, tensor in read])
-        return [
-            _Embedded(new.name, new.data, header, vector)
-            for (new, header, _), vector in zip(read, vectors, strict=True)
-        ]
+    def _with_vectors(
+        self,
+        read: Sequence[tuple[NewPicture, PictureHeader, NDArray[np.float32]]],
+        vectors: Sequence[NDArray[np.float32] | PictureProblem],
+    ) -> list[_Embedded] | ImagescreenError:
+        embedded: list[_Embedded] = []
+        for (new, header, _), vector in zip(read, vectors, strict=True):
+            if isinstance(vector, PictureProblem):
+                return InvalidContent(f"{new.name}: {vector.detail}", errors=(f"{new.name}: {vector.detail}",))
+            embedded.append(_Embedded(new.name, new.data, header, vector))
+        return embedded
+
+    def _store_files(self, pictures: Sequence[_Embedded]) -> None:
+        """Makes the bytes durable before the transaction that names them, so that nobody waits behind a disk.
+
+        Bytes that are then refused belong to another reference, which has stored them, or are orphans that a purge
+        removes.
+        """
+        for picture in pictures:
+            self._files.put(picture.header.sha256, picture.data)
 
     def _read(
         self, served: Served, pictures: Sequence[NewPicture]
@@ -260,9 +277,6 @@ class Enrolment:
     def _insert_pictures(
         self, session: Session, reference_id: UUID, pictures: Sequence[_Embedded], served: Served
     ) -> None:
-        # The bytes are durable before the transaction that names them commits.
-        for picture in pictures:
-            self._files.put(picture.header.sha256, picture.data)
         moment = now()
         rows = [
             ReferencePictureRow(
@@ -293,6 +307,7 @@ class Enrolment:
 
     def _check_model(self, session: Session, served: Served) -> None:
         """A vector of a model that is no longer the current one would never match: refuse it, do not lose it."""
+        lock_feed(session)
         row = current_version(session)
         if row is not None and row.fingerprint != served.snapshot.fingerprint:
             raise Unavailable(

@@ -91,6 +91,10 @@ class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             raise ValueError("`category` is required for a known item, e.g. `counterfeit`")
         if self.suspended_until is not None and self.state is not ReferenceState.SUSPENDED:
             raise ValueError("`suspended_until` is allowed only with state `suspended`")
+        for name in ("valid_from", "valid_until", "suspended_until"):
+            moment: datetime | None = getattr(self, name)
+            if moment is not None and not 1900 <= moment.year <= 9998:
+                raise ValueError(f"`{name}` must lie in the years 1900 to 9998")
         if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
             raise ValueError("`valid_until` must be later than `valid_from`")
 
@@ -131,6 +135,11 @@ def facts_from_columns(row: dict[str, str]) -> ReferenceFacts:
     `registration_number`, `right_classes`, `right_expires` give one right. A date without a time is midnight UTC.
     """
     told: dict[str, Any] = {name: value.strip() for name, value in row.items() if value and value.strip()}
+    for name, value in told.items():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidContent(f"reference: `{name}` is not UTF-8 text (a file name in another encoding?)") from None
     right = {
         field: told.pop(column)
         for column, field in (

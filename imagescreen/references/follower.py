@@ -16,12 +16,13 @@ from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import now, read_changes
 from imagescreen.database.index_versions import current_version
-from imagescreen.database.matchable import pictures_of, references_turned_by_time
+from imagescreen.database.matchable import any_known_item_matches, pictures_of, references_turned_by_time
 from imagescreen.database.session import Database
 from imagescreen.database.vectors import from_blobs
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.errors import ImagescreenError
 from imagescreen.matching import PictureChange
+from imagescreen.references.facts import ReferenceKind
 from imagescreen.serving.loader import Loader
 from imagescreen.serving.state import Served, Serving
 
@@ -62,6 +63,7 @@ class Follower:
         self._refused: str | None = None
         self._without_vector: set[int] = set()
         self._judged_at = _BEGINNING
+        self._switched = True
         self._last_success = time.monotonic()
         self._error: str | None = None
         self.serving = self._first()
@@ -73,15 +75,28 @@ class Follower:
             before = self.serving.current()
             served, problem = self._current_version(before)
             moment = self._clock()
-            with self._database.read() as session:
-                served = self._with_changes(session, served, moment)
+            try:
+                with self._database.read() as session:
+                    served = self._with_changes(session, served, moment)
+            except BaseException:
+                if served.batcher is not before.batcher:
+                    served.batcher.close()
+                raise
             self.serving.replace(served, problem)
+            self._switched = False
             if served.batcher is not before.batcher:
                 self._retired.append((time.monotonic(), before.batcher))
             self._judged_at = moment
             self._last_success = time.monotonic()
             self._error = None
             self._close_retired()
+
+    def catch_up(self) -> None:
+        """`poll` after a commit of one's own: a failure is logged and retried by the thread, the commit stands."""
+        try:
+            self.poll()
+        except Exception as error:
+            self._note_failure(error)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -110,8 +125,11 @@ class Follower:
                 self.poll()
             except Exception as error:
                 # The thread must outlive whatever happened; readiness turns red by `behind_s`.
-                self._error = error.detail if isinstance(error, ImagescreenError) else "the change feed cannot be read"
-                self._log.error("feed_not_followed", error=str(error), exc_info=True)
+                self._note_failure(error)
+
+    def _note_failure(self, error: Exception) -> None:
+        self._error = error.detail if isinstance(error, ImagescreenError) else "the change feed cannot be read"
+        self._log.error("feed_not_followed", error=self._error, exc_info=error)
 
     def _first(self) -> Serving:
         with self._database.read() as session:
@@ -119,7 +137,7 @@ class Follower:
         if row is not None:
             try:
                 served = self._loader.version(row.version)
-            except ImagescreenError as error:
+            except Exception as error:
                 problem = self._refuse(row.version, error)
             else:
                 self._judged_at = _as_of(served)
@@ -141,18 +159,22 @@ class Follower:
             return served, self.serving.problem
         try:
             switched = self._loader.version(row.version, running=served.batcher)
-        except ImagescreenError as error:
+        except Exception as error:
+            # Whatever it is (no memory for a second model, say): the old version keeps serving.
             return served, self._refuse(row.version, error)
         self._refused = None
+        self._switched = True
         self._without_vector.clear()
         self._judged_at = _as_of(switched)
         self._log.info("index_version_served", version=row.version, model=switched.batcher.encoder.name)
         return switched, None
 
-    def _refuse(self, version: str, error: ImagescreenError) -> str:
+    def _refuse(self, version: str, error: Exception) -> str:
         self._refused = version
-        self._log.error("index_version_refused", version=version, error=error.detail)
-        return f"index version {version} is current but was refused: {error.detail}"
+        known = isinstance(error, ImagescreenError)
+        why = error.detail if isinstance(error, ImagescreenError) else f"it cannot be loaded ({type(error).__name__})"
+        self._log.error("index_version_refused", version=version, error=why, exc_info=None if known else error)
+        return f"index version {version} is current but was refused: {why}"
 
     def _with_changes(self, session: Session, served: Served, moment: datetime) -> Served:
         snapshot = served.snapshot
@@ -162,7 +184,7 @@ class Follower:
             changed.update(entry.reference_id for entry in entries if entry.reference_id is not None)
             sequence = entries[-1].sequence
         changed.update(references_turned_by_time(session, after=self._judged_at, until=moment))
-        if not changed and sequence == snapshot.sequence:
+        if not changed and sequence == snapshot.sequence and not self._switched:
             return served
         pictures = list(pictures_of(session, sorted(changed), fingerprint=snapshot.fingerprint, moment=moment))
         for picture in pictures:
@@ -174,7 +196,12 @@ class Follower:
             PictureChange(picture.picture_id, picture.reference_id, None if picture.vector is None else next(vectors))
             for picture in pictures
         ]
-        return Served(served.batcher, snapshot.with_changes(changes, sequence), served.thresholds)
+        return Served(
+            served.batcher,
+            snapshot.with_changes(changes, sequence),
+            served.thresholds,
+            any_known_item_matches(session, moment=moment, kind=ReferenceKind.KNOWN_ITEM.value),
+        )
 
     def _close_retired(self) -> None:
         old = [item for item in self._retired if time.monotonic() - item[0] > RETIRED_BATCHER_S]

@@ -89,6 +89,8 @@ def read_csv(path: Path, allowed: Sequence[str], *, required: Sequence[str]) -> 
 
 def _offer(name: str, columns: dict[str, str], pictures: Sequence[Path]) -> Offer:
     try:
-        return Offer(name, facts_from_columns(columns), pictures)
+        facts: ReferenceFacts | InvalidContent = facts_from_columns(columns)
     except InvalidContent as error:
-        return Offer(name, error, pictures)
+        facts = error
+    # A file name in another encoding can be used, but not shown or written down as it is.
+    return Offer(name.encode("utf-8", "replace").decode(), facts, pictures)

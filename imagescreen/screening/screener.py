@@ -39,6 +39,7 @@ from imagescreen.screening.matches import ReferenceInfo, ReferenceLookup, ranked
 from imagescreen.screening.package import Package, SubmittedPicture, check_positions, content_hash
 from imagescreen.screening.policy import Policy
 from imagescreen.screening.record import PictureRecord, ScreeningRecord
+from imagescreen.serving.embed import embed_each
 from imagescreen.serving.state import Served, Serving
 from imagescreen.settings import KeepPictures
 
@@ -266,15 +267,14 @@ class Screener:
 def _embed(
     served: Served, tensors: Mapping[int, NDArray[np.float32]]
 ) -> tuple[dict[int, NDArray[np.float32]], dict[int, PictureProblem]]:
-    """One future for each picture, so that one the model cannot embed leaves the others of its package alone."""
-    futures = {position: served.batcher.submit([tensor]) for position, tensor in tensors.items()}
+    """Vectors and problems by position."""
     vectors: dict[int, NDArray[np.float32]] = {}
     problems: dict[int, PictureProblem] = {}
-    for position, future in futures.items():
-        try:
-            vectors[position] = future.result()[0]
-        except PictureProblem as problem:
-            problems[position] = problem
+    for position, result in zip(tensors, embed_each(served.batcher, list(tensors.values())), strict=True):
+        if isinstance(result, PictureProblem):
+            problems[position] = result
+        else:
+            vectors[position] = result
     return vectors, problems
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from imagescreen.errors import ImagescreenError
 from imagescreen.serving.state import Serving
 
-TIMEOUT_S = 10.0
-"""A model that has not answered by then is taken for dead."""
+TIMEOUT_S = 30.0
+"""A model that has not answered by then, with one batch before it at most, is taken for dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class SelfTester:
         try:
             served = self._serving.require_index()
             encoder = served.batcher.encoder
-            vectors = served.batcher.submit([encoder.test_input()]).result(timeout=TIMEOUT_S)
+            vectors = served.batcher.probe(encoder.test_input()).result(timeout=TIMEOUT_S)
             encoder.check_test_vector(vectors[0])
             if not served.snapshot.search(vectors, count=1)[0]:
                 return ("the index finds nothing for the built-in picture",)

@@ -12,11 +12,15 @@ BUILD_COMMAND = "scripts/reindex.py"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Model, index and thresholds that belong together. One screening takes one of these and stays with it."""
+    """Model, index and thresholds that belong together. One screening takes one of these and stays with it.
+
+    `has_known_items`: some reference of kind `known_item` can match now; without one, `clear` would mean nothing.
+    """
 
     batcher: Batcher
     snapshot: IndexSnapshot
     thresholds: Thresholds | None
+    has_known_items: bool = False
 
 
 class Serving:
@@ -45,9 +49,9 @@ class Serving:
             raise IndexUnavailable(
                 problem or f"there is no index version to screen against: build one with {BUILD_COMMAND}"
             )
-        if served.snapshot.picture_count == 0:
+        if not served.has_known_items:
             raise IndexUnavailable(
-                f"index version {served.snapshot.version} holds no active reference: "
+                f"index version {served.snapshot.version} holds no active reference to a known item: "
                 f"add references with scripts/add_references.py, or build another version with {BUILD_COMMAND}"
             )
         return served

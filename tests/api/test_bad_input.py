@@ -187,6 +187,8 @@ def test_a_file_name_and_content_type_are_never_trusted(sample_service: Service)
         ("GET", "/v1/screenings?disposition=held", 422),
         ("GET", "/v1/screenings?since=2026-01-01T00:00:00", 422),
         ("GET", "/v1/screenings?dispositon=hold", 422),
+        ("GET", "/v1/screenings?since=0001-01-01T00:00:00%2B14:00", 422),
+        ("GET", "/v1/screenings?participant=a%00b", 422),
         ("GET", "/v1/references?after=x", 422),
         ("GET", "/v1/index?verbose=1", 422),
     ],

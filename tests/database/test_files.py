@@ -18,7 +18,7 @@ def test_what_is_put_can_be_read_and_putting_it_again_changes_nothing(tmp_path: 
     files.put(SHA256, DATA)
     files.put(SHA256, DATA)
     assert files.get(SHA256) == DATA
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [SHA256]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".lock", SHA256]
 
 
 def test_bytes_that_are_not_stored_are_not_found(tmp_path: Path) -> None:
@@ -41,3 +41,28 @@ def test_only_old_files_are_offered_for_purging_and_using_one_again_makes_it_you
     assert list(files.older_than(timedelta(hours=1))) == [SHA256]
     files.put(SHA256, DATA)
     assert list(files.older_than(timedelta(hours=1))) == []
+
+
+def test_a_file_that_was_put_again_since_it_was_listed_is_not_removed(tmp_path: Path) -> None:
+    files = PictureFiles(tmp_path)
+    files.put(SHA256, DATA)
+    (path,) = tmp_path.glob("??/*")
+    os.utime(path, (time.time() - 7200,) * 2)
+    files.put(SHA256, DATA)
+    assert not files.remove_if_older(SHA256, timedelta(hours=1))
+    os.utime(path, (time.time() - 7200,) * 2)
+    assert files.remove_if_older(SHA256, timedelta(hours=1))
+    assert not files.remove_if_older(SHA256, timedelta(hours=1))
+    files.put(SHA256, DATA)
+    assert files.get(SHA256) == DATA
+
+
+def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
+    files = PictureFiles(tmp_path)
+    files.put(SHA256, DATA)
+    left = tmp_path / SHA256[:2] / ".writing-x"
+    left.write_bytes(b"half")
+    assert files.remove_unfinished(timedelta(hours=1)) == 0
+    os.utime(left, (time.time() - 7200,) * 2)
+    assert files.remove_unfinished(timedelta(hours=1)) == 1
+    assert files.get(SHA256) == DATA

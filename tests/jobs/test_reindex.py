@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from imagescreen.errors import BrokenIndex, BrokenInstallation, FingerprintMismatch
+from imagescreen.errors import BrokenIndex, BrokenInstallation, FingerprintMismatch, IndexUnavailable
 from imagescreen.jobs.calibrate import calibrate
 from imagescreen.jobs.purge import purge
 from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_workbench
-from imagescreen.references.enrolment import NewPicture
+from imagescreen.references.enrolment import NewPicture, NewReference
+from imagescreen.references.facts import facts_from_json
 from tests.conftest import ROOT, settings_of
-from tests.material import new_reference, product
+from tests.material import facts, new_reference, product
 from tests.model_variant import install_variant
 
 
@@ -127,6 +128,64 @@ def test_an_index_of_another_fingerprint_is_refused_naming_both(tmp_path: Path, 
         assert caught.value.detail.count("fingerprint") >= 1
         with pytest.raises(Exception, match="was refused"):
             restarted.follower.serving.require_index()
+
+
+def test_a_model_whose_files_were_replaced_is_embedded_anew_as_the_message_says(
+    tmp_path: Path, two_models: Path
+) -> None:
+    with open_workbench(settings_of(tmp_path, weights_dir=two_models)) as bench:
+        bench.enrolment.add_one(new_reference(1))
+        reindex(bench, model="variant", built_by="test")
+    shutil.rmtree(two_models / "variant")
+    install_variant(ROOT / "weights", two_models, seed=1)
+    with open_workbench(settings_of(tmp_path, weights_dir=two_models)) as restarted:
+        with pytest.raises(FingerprintMismatch, match="--model variant"):
+            reindex(restarted, built_by="test")
+        reindex(restarted, model="variant", built_by="test")
+        assert restarted.follower.serving.require_index().snapshot.reference_count == 1
+
+
+def test_deleting_the_index_folder_keeps_the_model(tmp_path: Path, two_models: Path) -> None:
+    with open_workbench(settings_of(tmp_path, weights_dir=two_models)) as bench:
+        bench.enrolment.add_one(new_reference(1))
+        reindex(bench, model="variant", built_by="test")
+    shutil.rmtree(tmp_path / "index")
+    with open_workbench(settings_of(tmp_path, weights_dir=two_models)) as restarted:
+        assert reindex(restarted, built_by="test").manifest.model == "variant"
+
+
+def test_a_process_that_started_before_a_switch_does_not_take_it_back(tmp_path: Path, two_models: Path) -> None:
+    settings = settings_of(tmp_path, weights_dir=two_models)
+    with open_workbench(settings) as early, open_workbench(settings) as other:
+        early.enrolment.add_one(new_reference(1))
+        reindex(other, model="variant", built_by="test")
+        assert reindex(early, built_by="test").manifest.model == "variant"
+
+
+def test_an_ordinary_picture_that_becomes_a_reference_no_longer_measures_thresholds(bench: Workbench) -> None:
+    bench.enrolment.add_one(new_reference(1))
+    _, before = calibrate(bench, ordinary(120), total=120, source="test", built_by="test")
+    # The very bytes of one ordinary picture, and a near-copy of another with one byte more.
+    bench.enrolment.add_one(new_reference(2000))
+    copy = NewPicture("copy.jpg", product(2001) + b"\0")
+    bench.enrolment.add_one(NewReference(facts("copy"), [copy]))
+    after = reindex(bench, built_by="test")
+    assert before.thresholds is not None and after.thresholds is not None
+    assert after.thresholds.pictures == 118
+    review = after.thresholds.of("counterfeit").review
+    assert review is not None and review < 0.999
+
+
+def test_with_no_known_item_left_nothing_is_cleared(bench: Workbench) -> None:
+    known = bench.enrolment.add_one(new_reference(1)).reference_id
+    bench.enrolment.add_one(NewReference(facts_from_json({"title": "x", "kind": "genuine"}), new_reference(2).pictures))
+    reindex(bench, built_by="test")
+    bench.follower.serving.require_index()
+    bench.catalogue.change(known, {"state": "suspended"})
+    with pytest.raises(IndexUnavailable, match="no active reference to a known item"):
+        bench.follower.serving.require_index()
+    bench.catalogue.change(known, {"state": "active"})
+    bench.follower.serving.require_index()
 
 
 def test_a_stored_picture_that_is_gone_stops_a_new_model_by_name_and_the_old_one_serves(

@@ -33,6 +33,8 @@ def test_genuine_and_not_goods_references_need_no_category() -> None:
         ({**TOTE, "look_alikes": ["not a uuid"]}, "look_alikes"),
         ({**TOTE, "title": ""}, "title"),
         ({**TOTE, "title": 7}, "title"),
+        ({**TOTE, "valid_from": "0001-01-01T00:00:00+14:00"}, "valid_from"),
+        ({**TOTE, "valid_until": "9999-12-31T23:59:59-14:00"}, "valid_until"),
         ({**TOTE, "category": "Counterfeit Goods"}, "category"),
     ],
 )
@@ -71,6 +73,7 @@ def test_columns_of_a_manifest_fill_every_field() -> None:
         ({"rights": "[{"}, "rights"),
         ({"rights": "[]", "recordation_number": "TMK 1"}, "not both"),
         ({"severity": "very"}, "severity"),
+        ({"title": "caf\udce9"}, "title"),
     ],
 )
 def test_a_wrong_cell_is_named(cells: dict[str, str], named: str) -> None:

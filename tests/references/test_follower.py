@@ -111,6 +111,22 @@ def test_a_damaged_version_is_refused_and_the_old_one_keeps_serving(bench: Workb
     assert bench.follower.serving.problem is None
 
 
+def test_a_version_that_cannot_be_loaded_for_any_reason_is_refused_and_changes_go_on(
+    bench: Workbench, other_process: Workbench
+) -> None:
+    first = add(bench, 1)
+    good = reindex(bench, built_by="test").manifest.version
+    bad = reindex(other_process, built_by="test").manifest.version
+    folder = bench.loader.versions_dir / bad
+    # Neither a file nor a folder of ours: whatever reading it raises is not an error that we foresaw.
+    folder.rename(folder.with_suffix(".away"))
+    folder.write_bytes(b"")
+    second = add(bench, 2)
+    assert matching(bench) == {first, second}
+    assert bench.follower.serving.current().snapshot.version == good
+    assert bad in (bench.follower.serving.problem or "")
+
+
 def test_a_process_that_starts_with_a_damaged_version_says_so_and_screens_nothing(
     bench: Workbench, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 from imagescreen.errors import UnreadablePicture
 from imagescreen.pictures.containers.base import Container, inflate_profile, plain
@@ -11,6 +12,10 @@ _SIGNATURE_BYTES = 8
 # 20 MiB in the usual chunks of 8 KiB are 2,560.
 _MAX_CHUNKS = 100_000
 _GREY, _TRUECOLOUR = 0, 2
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Left, top, step across and step down of the seven passes of an interlaced picture.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_INFLATE_BYTES = 1 << 20
 
 
 def parse(data: bytes) -> Container:
@@ -51,6 +56,44 @@ def parse(data: bytes) -> Container:
     else:
         raise UnreadablePicture(f"The PNG file has more than {_MAX_CHUNKS} chunks.")
     return plain(*size, kept, orientation=rotated, icc_profile=profile, sample_bits=depth)
+
+
+def check_complete(container: Container) -> None:
+    """Raises UnreadablePicture when the deflated stream ends before the last row: libpng would leave the rest black.
+
+    Checksums do not tell: whoever cuts a stream can write new ones.
+    """
+    stream = container.stream()
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", stream, _SIGNATURE_BYTES + 8)
+    bits = depth * _CHANNELS.get(colour, 1)
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    wanted = 0
+    for left, top, across, down in passes:
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            wanted += rows * (1 + (columns * bits + 7) // 8)
+    inflater = zlib.decompressobj()
+    found = 0
+    try:
+        for piece in _pixel_chunks(stream):
+            waiting: bytes | memoryview = piece
+            while waiting and found < wanted:
+                found += len(inflater.decompress(waiting, _INFLATE_BYTES))
+                waiting = inflater.unconsumed_tail
+    except zlib.error as error:
+        raise UnreadablePicture("The PNG file is damaged: its pixels cannot be inflated.") from error
+    if found < wanted:
+        raise UnreadablePicture(f"The PNG file is truncated: it holds {found:,} of {wanted:,} bytes of pixels.")
+
+
+def _pixel_chunks(stream: bytes) -> Iterator[memoryview]:
+    view = memoryview(stream)
+    at = _SIGNATURE_BYTES
+    while at + 8 <= len(stream):
+        length, kind = struct.unpack_from(">I4s", stream, at)
+        if kind == b"IDAT":
+            yield view[at + 8 : at + 8 + length]
+        at += 12 + length
 
 
 def _scaled_transparency(value: bytes, depth: int, colour: int) -> bytes:

@@ -1,0 +1,32 @@
+"""Embedding pictures so that each has its own fate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagescreen.embedding.batcher import Batcher
+from imagescreen.errors import PictureProblem
+
+
+def embed_each(batcher: Batcher, tensors: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32] | PictureProblem]:
+    """n preprocessed pictures -> n vectors (d,), or the problem of the one that the model cannot embed.
+
+    Pictures of one call share batches with each other and with other callers. Raises Overloaded when they do not all
+    find room; those that did find it are taken back, so that a refused call costs the others nothing.
+    """
+    futures = []
+    try:
+        for tensor in tensors:
+            futures.append(batcher.submit([tensor]))  # noqa: PERF401 - what was submitted is needed when one fails
+        results: list[NDArray[np.float32] | PictureProblem] = []
+        for future in futures:
+            try:
+                results.append(future.result()[0])
+            except PictureProblem as problem:
+                results.append(problem)
+        return results
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
