@@ -1,7 +1,9 @@
 """The error family, and its one shape on the wire (problem details, RFC 9457)."""
 
+import re
+from enum import Enum
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import msgspec
 
@@ -57,6 +59,20 @@ def problem_of_status(status: int, detail: str) -> Problem:
     """The problem for a plain HTTP status that no class of ours stands for."""
     phrase = HTTPStatus(status).phrase
     return Problem(type=problem_type(phrase.lower().replace(" ", "-")), title=phrase, detail=detail, status=status)
+
+
+def explained(message: str, annotation: Any) -> str:
+    """What msgspec says of a wrong value, with what is allowed: the members of an enum, the form of a time."""
+    if "enum" in message:
+        member = re.search(r"at `\$\.(\w+)", message)
+        if member is not None:
+            annotation = get_type_hints(annotation).get(member[1], annotation)
+        for kind in (annotation, *get_args(annotation)):
+            if isinstance(kind, type) and issubclass(kind, Enum):
+                return f"{message}; allowed are {', '.join(str(one.value) for one in kind)}"
+    if "RFC3339" in message or "datetime" in message:
+        return f"{message}; a time looks like 2026-01-31T12:00:00Z"
+    return message
 
 
 class MalformedRequest(ImagescreenError):

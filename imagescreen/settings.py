@@ -1,5 +1,6 @@
 """Every setting: its name, default and one sentence; read once, frozen."""
 
+import os
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -134,6 +135,13 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'imagescreen.sqlite3'}"
 
 
+def _is_misspelt(name: str) -> bool:
+    """A setting that nothing reads would leave a default in force that the operator believes is changed."""
+    setting = name.upper().removeprefix(ENV_PREFIX).lower()
+    ours = name.upper().startswith(ENV_PREFIX) and not name.upper().startswith(f"{ENV_PREFIX}TEST_")
+    return ours and setting not in Settings.model_fields
+
+
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -148,11 +156,15 @@ def read_settings(**overrides: object) -> Settings:
 
     Raises WrongUse that names each wrong setting.
     """
+    unknown = [name for name in os.environ if _is_misspelt(name)]
+    if unknown:
+        raise WrongUse(f"{unknown[0]} is no setting; the README lists all of them")
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         told = [
-            f"{ENV_PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" if e["loc"] else e["msg"]
+            (f"{ENV_PREFIX}{'_'.join(map(str, e['loc'])).upper()}: " if e["loc"] else "")
+            + e["msg"].removeprefix("Value error, ")
             for e in error.errors(include_input=False)
         ]
         raise WrongUse("; ".join(told)) from None

@@ -41,6 +41,10 @@ def run(app: typer.Typer) -> None:
     quiet_logs()
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            err.print("interrupted; run the same command again to go on")
+        raise
     except WrongUse as error:
         fail(error.detail, WRONG_USE)
     except ImagescreenError as error:
@@ -58,12 +62,15 @@ def fail(sentence: str, code: int) -> None:
 
 def report_rejected(path: Path, what: str, rejected: Sequence[tuple[str, str]]) -> int:
     """Writes what was rejected and why to a CSV, shows the first of it, and returns the exit code."""
-    if not rejected:
+    if not rejected and not path.exists():
         return DONE
+    # Also when nothing was rejected: the rows of an earlier run are no longer true.
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([what, "why"])
         writer.writerows(rejected)
+    if not rejected:
+        return DONE
     for name, why in rejected[:20]:
         out.print(f"rejected: {name}: {why}", markup=False)
     out.print(f"all that was rejected is in {path}", markup=False)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Measures thresholds for review and hold with pictures of ordinary goods.
 
 Takes in a folder of pictures that show nothing of the catalogue (searched through with its sub-folders), adds them to
@@ -23,11 +22,12 @@ app = new_app()
 EPILOG = """
 **Example**
 
-    scripts/calibrate.py ordinary-goods/ --source "cleared parcels, spring"
+    .venv/bin/python scripts/calibrate.py ordinary-goods/ --source "cleared parcels, spring"
 
 A review rate of 1 in 100 needs at least 99 pictures, a hold rate of 1 in 1,000 needs 999.
 
-Exit codes: 0 calibrated, 1 calibrated but some pictures were rejected, or too few, 2 wrong use.
+Exit codes: 0 calibrated, 1 calibrated but some pictures were rejected, or not calibrated for want of pictures (they
+are kept, add more; with --replace nothing is changed), 2 wrong use.
 """
 
 

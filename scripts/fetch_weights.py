@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Install a model of `weights/models.toml` from the model hub.
 
 Each file is hashed against the registry or, where the registry knows no hash, against the hub's own; then the model is
@@ -7,11 +6,11 @@ time. Reindexing with the new model is a second step, because each model has its
 
 Examples:
 
-    scripts/fetch_weights.py --list
+    .venv/bin/python scripts/fetch_weights.py --list
 
-    scripts/fetch_weights.py vit-b-32-laion2b
+    .venv/bin/python scripts/fetch_weights.py vit-b-32-laion2b
 
-    scripts/reindex.py --model vit-b-32-laion2b
+    .venv/bin/python scripts/reindex.py --model vit-b-32-laion2b
 
 Exit codes: 0 installed (also when it was already), 1 it could not be installed, 2 wrong use.
 """

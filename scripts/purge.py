@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Deletes screenings past their retention, and picture files that nothing names any more."""
 
 from typing import Annotated
@@ -11,7 +10,7 @@ from imagescreen.settings import read_settings
 app = new_app()
 
 
-@app.command(help=__doc__, epilog="Example: scripts/purge.py --days 365")
+@app.command(help=__doc__, epilog="Example: .venv/bin/python scripts/purge.py --days 365")
 def main(
     days: Annotated[
         int | None, typer.Option(min=1, help="Age from which screenings go (default: the setting `retention_days`).")

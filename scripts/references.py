@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Shows and changes references: list, show, activate, suspend, retire.
 
 Changes take effect in a running server within a second, without a rebuild.
@@ -27,7 +26,9 @@ References = Annotated[list[UUID], typer.Argument(help="Reference ids.", show_de
 Actor = Annotated[str | None, typer.Option("--by", help="Who changes it, as told; kept in the audit log.")]
 
 
-@app.command("list", epilog="Example: scripts/references.py list --state suspended --category counterfeit")
+@app.command(
+    "list", epilog="Example: .venv/bin/python scripts/references.py list --state suspended --category counterfeit"
+)
 def list_references(
     state: Annotated[str | None, typer.Option(help="draft, active, suspended or retired.")] = None,
     kind: Annotated[str | None, typer.Option(help="known_item, genuine or not_goods.")] = None,
@@ -73,7 +74,7 @@ def activate(reference_ids: References, by: Actor = None) -> None:
     _change(reference_ids, {"state": "active"}, by)
 
 
-@app.command(epilog="Example: scripts/references.py suspend 0199… --until 2027-01-31")
+@app.command(epilog="Example: .venv/bin/python scripts/references.py suspend 0199… --until 2027-01-31")
 def suspend(
     reference_ids: References,
     until: Annotated[

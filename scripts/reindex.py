@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Builds an index version from the database, checks it, and makes it current.
 
 Thresholds are measured again with the stored calibration pictures. Running servers switch by themselves. With --model,
@@ -18,9 +17,9 @@ app = new_app()
 EPILOG = """
 **Examples**
 
-    scripts/reindex.py
+    .venv/bin/python scripts/reindex.py
 
-    scripts/reindex.py --model vit-b-32-laion2b --threads 8
+    .venv/bin/python scripts/reindex.py --model vit-b-32-laion2b --threads 8
 
 Exit codes: 0 built and current, 1 not built (the old version stays current), 2 wrong use.
 """

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Screens the packages of a manifest in batch, with the same line and the same record as the HTTP endpoint.
 
 The manifest is .csv, .jsonl or .parquet. A line of JSONL is {"package": {...}, "pictures": ["a.jpg"]}. CSV and
@@ -20,7 +19,7 @@ app = new_app()
 EPILOG = """
 **Example**
 
-    scripts/screen_packages.py monday.csv --output monday.jsonl
+    .venv/bin/python scripts/screen_packages.py monday.csv --output monday.jsonl
 
 Exit codes: 0 all were screened, 1 some rows were rejected (see the rejected file), 2 wrong use.
 """

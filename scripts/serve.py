@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Serves the HTTP interface. Every setting is an environment variable, `IMAGESCREEN_<NAME>` (see the README).
 
 Ends on SIGTERM or Ctrl-C after it has finished what it accepted.
@@ -16,7 +15,9 @@ from imagescreen.settings import Settings, read_settings
 app = new_app()
 
 
-@app.command(help=__doc__, epilog="Example: IMAGESCREEN_DATA_DIR=/srv/imagescreen scripts/serve.py --port 8080")
+@app.command(
+    help=__doc__, epilog="Example: IMAGESCREEN_DATA_DIR=/srv/imagescreen .venv/bin/python scripts/serve.py --port 8080"
+)
 def main(
     host: Annotated[str | None, typer.Option(help="Address to listen on (setting `host`).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (setting `port`).")] = None,
@@ -45,6 +46,8 @@ def _prepare_sample(settings: Settings) -> None:
     elif found.wants_sample or found.has_sample:
         for line in sample_lines(settings):
             out.print(line, markup=False)
+    else:
+        out.print("the catalogue has references of your own: there are no sample packages to try")
 
 
 def _serve(settings: Settings) -> None:

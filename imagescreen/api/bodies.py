@@ -71,6 +71,7 @@ async def read_submission(request: Request[Any, Any, Any], member: str | None) -
     if content_type == MULTIPART_TYPE:
         return _from_parts(await _read_parts(request, options.get("boundary")), member)
     if content_type == JSON_TYPE:
+        _check_charset(options.get("charset"), "the body")
         # In a thread: 64 MiB of base64 would hold up the event loop for everybody.
         return await to_thread.run_sync(_from_json, await request.body(), member)
     raise UnsupportedContentType(
@@ -80,9 +81,10 @@ async def read_submission(request: Request[Any, Any, Any], member: str | None) -
 
 async def read_json(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """A body that is one JSON object."""
-    content_type, _ = request.content_type
-    if content_type not in (JSON_TYPE, "application/merge-patch+json"):
+    content_type, options = request.content_type
+    if content_type != JSON_TYPE:
         raise UnsupportedContentType(f"content type {content_type or 'none'!r} is not supported: send {JSON_TYPE}")
+    _check_charset(options.get("charset"), "the body")
     body = await request.body()
     if len(body) > MAX_JSON_PART_BYTES:
         raise InvalidContent(f"the body is larger than {MAX_JSON_PART_BYTES} bytes")
@@ -130,9 +132,13 @@ def _from_parts(parts: Sequence[_Part], member: str | None) -> Submission:
     return Submission(facts, uploads)
 
 
+def _check_charset(charset: str | None, what: str) -> None:
+    if (charset or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii", "ascii"):
+        raise MalformedRequest(f"{what} has charset {charset[:40] if charset else ''!r}: JSON is UTF-8")
+
+
 def _json_part(part: _Part) -> dict[str, Any]:
-    if (part.charset or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii", "ascii"):
-        raise MalformedRequest(f"the part {part.name!r} has charset {part.charset!r}: JSON is UTF-8")
+    _check_charset(part.charset, f"the part {part.name!r}")
     if len(part.data) > MAX_JSON_PART_BYTES:
         raise InvalidContent(f"the part {part.name!r} is larger than {MAX_JSON_PART_BYTES} bytes")
     return _object(part.data, f"the part {part.name!r}")

@@ -70,10 +70,11 @@ def _ready(desk: Desk) -> Ready:
     warnings = [bench.follower.serving.problem] if bench.follower.serving.problem else []
     if state.pictures_without_vector:
         warnings.append(f"{state.pictures_without_vector} reference pictures lack a vector and cannot match")
-    thresholds = bench.follower.serving.current().thresholds
-    if thresholds is None:
+    served = bench.follower.serving.current()
+    thresholds = served.thresholds
+    if thresholds is None and served.snapshot.version is not None:
         warnings.append("there are no measured thresholds: every package goes to review (scripts/calibrate.py)")
-    elif not bench.policy.kept_by(thresholds):
+    if thresholds is not None and not bench.policy.kept_by(thresholds):
         warnings.append("the policy's rates changed after the thresholds were measured: run scripts/reindex.py")
     return Ready("not ready" if problems else "ready", problems, warnings, round(tested.age_s, 3))
 

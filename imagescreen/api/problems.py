@@ -13,13 +13,13 @@ from imagescreen.errors import (
     InvalidContent,
     Problem,
     Unavailable,
+    explained,
     problem_of_status,
 )
 
 _DETAILS = {
     404: "there is nothing at this path",
     405: "this path does not answer to this method; see the Allow header",
-    413: "the request body is larger than is allowed",
     500: "something went wrong on our side; the log has more under this request id",
 }
 
@@ -34,9 +34,16 @@ def of_our_error(request: Request[Any, Any, Any], error: ImagescreenError) -> Re
 def of_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """Litestar's own exceptions: routing, limits, and parameters that break a rule."""
     if isinstance(error, ValidationException):
-        told = tuple(_told(item) for item in error.extra) if isinstance(error.extra, list) else (error.detail,)
+        items = error.extra if isinstance(error.extra, list) else []
+        told = tuple(_told(request, item) for item in items) or (error.detail,)
         return of_our_error(request, InvalidContent("; ".join(told), errors=told))
     status = error.status_code
+    if error.detail == "client disconnected prematurely":
+        # Nobody reads the answer; it is no failure of ours.
+        return _response(request, problem_of_status(400, error.detail), {})
+    if status == 413:
+        limit = request.route_handler.resolve_request_max_body_size()
+        return _response(request, problem_of_status(413, f"the request body is larger than {limit} bytes"), {})
     if status >= 500:
         return of_unexpected(request, error)
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
@@ -56,10 +63,16 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
 }
 
 
-def _told(item: Any) -> str:
-    if isinstance(item, dict) and "message" in item:
-        return f"{item['key']}: {item['message']}" if item.get("key") else str(item["message"])
-    return str(item)
+def _told(request: Request[Any, Any, Any], item: Any) -> str:
+    """Names the parameter as it is in the query, and what is allowed where that is a closed set."""
+    if not (isinstance(item, dict) and "message" in item):
+        return str(item)
+    key, message = str(item.get("key") or ""), str(item["message"])
+    parameter = request.route_handler.parsed_fn_signature.parameters.get(key)
+    if parameter is not None:
+        key = getattr(parameter.kwarg_definition, "query", None) or key
+        message = explained(message, parameter.annotation)
+    return f"{key}: {message}" if key else message
 
 
 def _response(request: Request[Any, Any, Any], problem: Problem, headers: dict[str, str]) -> Response[Problem]:

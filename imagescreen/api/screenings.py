@@ -11,7 +11,7 @@ from litestar.params import Parameter
 from imagescreen.api.bodies import Submission, read_json, read_submission
 from imagescreen.api.paging import After, Limit, Page, page
 from imagescreen.api.work import desk_of
-from imagescreen.errors import InvalidContent
+from imagescreen.errors import InvalidContent, explained
 from imagescreen.screening.answer import Disposition, ScreeningAnswer
 from imagescreen.screening.package import SubmittedPicture, package_from_json
 from imagescreen.screening.record import NewReview, Review, ScreeningFilter, ScreeningSummary, StoredScreening
@@ -78,7 +78,8 @@ class ScreeningController(Controller):
         try:
             new = msgspec.convert(await desk.receive(read_json(request)), NewReview)
         except msgspec.ValidationError as error:
-            raise InvalidContent(f"review: {error}", errors=(str(error),)) from None
+            told = explained(str(error), NewReview)
+            raise InvalidContent(f"review: {told}", errors=(told,)) from None
         return await desk.do(desk.bench.record.review, screening_id, new)
 
 

@@ -57,8 +57,13 @@ def count_calibration_pictures(session: Session) -> int:
 
 
 def keep_only_calibration_pictures(session: Session, sha256s: Collection[str]) -> None:
-    rows = session.execute(select(CalibrationPictureRow.id, CalibrationPictureRow.sha256))
-    for key in [row[0] for row in rows if row[1] not in sha256s]:
+    stored = set(session.scalars(select(CalibrationPictureRow.sha256)))
+    remove_calibration_pictures(session, stored - set(sha256s))
+
+
+def remove_calibration_pictures(session: Session, sha256s: Collection[str]) -> None:
+    rows = session.execute(select(CalibrationPictureRow.id, CalibrationPictureRow.sha256)).all()
+    for key in [row[0] for row in rows if row[1] in sha256s]:
         session.execute(delete(CalibrationVectorRow).where(CalibrationVectorRow.calibration_picture_id == key))
         session.execute(delete(CalibrationPictureRow).where(CalibrationPictureRow.id == key))
 

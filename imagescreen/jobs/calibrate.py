@@ -13,9 +13,10 @@ from imagescreen.database.calibration_set import (
     count_calibration_pictures,
     keep_only_calibration_pictures,
     known_calibration_pictures,
+    remove_calibration_pictures,
 )
 from imagescreen.database.vectors import to_blob
-from imagescreen.errors import PictureProblem
+from imagescreen.errors import InvalidContent, PictureProblem
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.reindex import Built, reindex
 from imagescreen.jobs.workbench import Workbench
@@ -29,10 +30,13 @@ CHUNK = 64
 
 @dataclass(slots=True)
 class Intake:
-    """What became of the pictures that were offered; `rejected` is (name, why), `taken` the sha256 of the others."""
+    """What became of the pictures that were offered; `rejected` is (name, why), `taken` the sha256 of the others,
+    of which `fresh` were not stored before.
+    """
 
     added: int = 0
     known: int = 0
+    fresh: set[str] = field(default_factory=set)
     rejected: list[tuple[str, str]] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
 
@@ -51,7 +55,8 @@ def calibrate(
     measured on the whole set.
 
     A picture that is stored already is kept once; one that a reference has is rejected by name, because goods that are
-    known items are not ordinary. Raises InvalidContent when the set is too small for the policy's rates.
+    known items are not ordinary. Raises InvalidContent when the set is too small for the policy's rates; what was
+    added stays then, so that more can be added to it, but a replacement is undone.
     """
     intake = Intake()
     waiting = iter(pictures)
@@ -60,11 +65,18 @@ def calibrate(
         _take(bench, chunk, source, intake)
         done += len(chunk)
         progress("embedding ordinary pictures", done, total)
-    with bench.database.write() as session:
+    wishes = bench.policy.wishes
+    with bench.database.read() as session:
         stored = len(intake.taken) if replace else count_calibration_pictures(session)
-        wishes = bench.policy.wishes
+    try:
         check_sample_size(stored, wishes.rates, wishes.category_rates)
+    except InvalidContent:
         if replace:
+            with bench.database.write() as session:
+                remove_calibration_pictures(session, intake.fresh)
+        raise
+    if replace:
+        with bench.database.write() as session:
             keep_only_calibration_pictures(session, intake.taken)
     return intake, reindex(bench, built_by=built_by, progress=progress)
 
@@ -115,4 +127,5 @@ def _take(bench: Workbench, chunk: Sequence[NewPicture], source: str, intake: In
                 vector=to_blob(vector),
             )
     intake.added += len(embedded)
+    intake.fresh.update(embedded)
     intake.taken.update(embedded)

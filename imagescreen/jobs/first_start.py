@@ -50,17 +50,17 @@ def first_look(store: Store) -> FirstLook:
         current = current_version(session)
     own = _has_own_references(store)
     if current is None:
-        return FirstLook(not own, False, f"there is no index version yet: build one with  {REINDEX}" if own else None)
+        return FirstLook(not own, False, f"there is no index version yet: build one with {REINDEX}" if own else None)
     advice = None
     folders = (store.settings.index_dir / "versions").glob("*/manifest.json")
     installed = installed_models(store.settings.weights_dir)
     if installed.get(current.model) != current.fingerprint:
         advice = (
             f"index version {current.version} was made with model {current.model!r} ({current.fingerprint}), which is "
-            f"not installed: build another with  {REINDEX} --model {store.settings.model}"
+            f"not installed: build another with {REINDEX} --model {store.settings.model}"
         )
     elif current.version not in {path.parent.name for path in folders}:
-        advice = f"the folder of index version {current.version} is gone: build another with  {REINDEX}"
+        advice = f"the folder of index version {current.version} is gone: build another with {REINDEX}"
     return FirstLook(False, not own, advice)
 
 

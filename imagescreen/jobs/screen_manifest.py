@@ -189,6 +189,8 @@ def _json_row(name: str, line: bytes) -> Row:
         told = msgspec.json.decode(line, type=_JsonRow)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Row(name, InvalidContent(f"not a line of a manifest: {error}"), ())
+    if b"\\u0000" in line:
+        return Row(name, InvalidContent("the line contains the character U+0000, which is not allowed"), ())
     return Row(name, told.package, told.pictures)
 
 
@@ -219,6 +221,9 @@ def _from_parquet(path: Path) -> Iterator[Row]:
 
 def _flat_row(name: str, cells: dict[str, Any]) -> Row:
     """Cells are texts (CSV) or typed (Parquet); texts of numbers and booleans are converted, nothing else is."""
+    nul = [key for key, value in cells.items() if isinstance(value, str) and "\0" in value]
+    if nul:
+        return Row(name, InvalidContent(f"`{nul[0]}` contains the character U+0000, which is not allowed"), ())
     pictures = cells.pop("pictures", "")
     names = pictures if isinstance(pictures, list) else [part.strip() for part in pictures.split(";") if part.strip()]
     try:

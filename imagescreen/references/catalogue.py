@@ -12,7 +12,7 @@ from imagescreen.database.feed import ChangeKind, append_change, now
 from imagescreen.database.files import PictureFiles
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferencePictureRow, ReferenceRow
-from imagescreen.errors import Conflict, NotFound
+from imagescreen.errors import Conflict, InvalidContent, NotFound
 from imagescreen.references.facts import ReferenceFacts, ReferenceKind, ReferenceState, changed_facts, facts_from_json
 from imagescreen.references.stored import StoredReference, columns_of, difference, facts_of, stored_reference
 
@@ -68,6 +68,8 @@ class Catalogue:
             row = _row(session, reference_id, lock=True)
             before = facts_of(row)
             facts: ReferenceFacts = changed_facts(facts_from_json(before), patch)
+            if "suspended_until" in patch and facts.suspended_until is not None and facts.suspended_until <= now():
+                raise InvalidContent("`suspended_until` lies in the past: the reference would match again at once")
             values = columns_of(facts)
             changed = difference(before, values)
             if changed:

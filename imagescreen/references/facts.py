@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from imagescreen.errors import InvalidContent
+from imagescreen.errors import InvalidContent, explained
 
 Line = Annotated[str, Meta(min_length=1, max_length=500)]
 Paragraph = Annotated[str, Meta(max_length=20_000)]
@@ -107,7 +107,8 @@ def facts_from_json(data: dict[str, Any]) -> ReferenceFacts:
     try:
         return msgspec.convert(data, ReferenceFacts, strict=True)
     except msgspec.ValidationError as error:
-        raise InvalidContent(f"reference: {error}", errors=(str(error),)) from None
+        told = explained(str(error), ReferenceFacts)
+        raise InvalidContent(f"reference: {told}", errors=(told,)) from None
 
 
 def changed_facts(facts: ReferenceFacts, patch: dict[str, Any]) -> ReferenceFacts:
@@ -136,6 +137,8 @@ def facts_from_columns(row: dict[str, str]) -> ReferenceFacts:
     """
     told: dict[str, Any] = {name: value.strip() for name, value in row.items() if value and value.strip()}
     for name, value in told.items():
+        if "\0" in value:
+            raise InvalidContent(f"reference: `{name}` contains the character U+0000, which is not allowed")
         try:
             value.encode()
         except UnicodeEncodeError:

@@ -161,7 +161,7 @@ class Screener:
 
     def _check_count(self, pictures: Sequence[SubmittedPicture]) -> None:
         if len(pictures) > self._max_pictures:
-            raise InvalidContent(f"{len(pictures)} pictures are too many: a package has at most {self._max_pictures}")
+            raise InvalidContent(f"{len(pictures)} pictures are too many: at most {self._max_pictures} are allowed")
 
     def _match(self, served: Served, pictures: Sequence[SubmittedPicture], started: float) -> _Matched:
         seen = self._see(served, pictures)

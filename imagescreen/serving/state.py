@@ -47,7 +47,7 @@ class Serving:
         served, problem = self._state
         if served.snapshot.version is None:
             raise IndexUnavailable(
-                problem or f"there is no index version to screen against: build one with {BUILD_COMMAND}"
+                f"{problem or 'there is no index version to screen against'}: build one with {BUILD_COMMAND}"
             )
         if not served.has_known_items:
             raise IndexUnavailable(

@@ -164,6 +164,22 @@ def test_a_wrong_multipart_body_is_refused_and_named(
     assert named in problem(post(sample_service, content, content_type), status)["detail"]
 
 
+@pytest.mark.parametrize("charset", ["utf-16", "latin-1", "nonsense"])
+def test_json_in_another_charset_is_refused(sample_service: Service, charset: str) -> None:
+    body = b'{"package": {"package_id": "x"}}'
+    told = problem(post(sample_service, body, f"application/json; charset={charset}"), 400)
+    assert charset in told["detail"]
+
+
+def test_a_problem_says_what_is_allowed(sample_service: Service) -> None:
+    told = problem(sample_service.client.get("/v1/references?state=asleep"), 422)
+    assert "state" in told["detail"] and "suspended" in told["detail"] and "of_state" not in told["detail"]
+    review = sample_service.client.post(f"/v1/screenings/{UNKNOWN}/reviews", json={"decision": "maybe"})
+    assert "confirmed, dismissed, unsure" in problem(review, 422)["detail"]
+    told = problem(sample_service.client.get("/v1/screenings?since=yesterday"), 422)
+    assert "2026-01-31T12:00:00Z" in told["detail"]
+
+
 def test_a_file_name_and_content_type_are_never_trusted(sample_service: Service) -> None:
     body = package_part() + part("pictures", PICTURE, filename="../../x.exe", content_type="text/html") + END
     assert post(sample_service, body).json()["pictures"][0]["status"] == "screened"

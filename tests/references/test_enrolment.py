@@ -121,6 +121,13 @@ def test_a_change_keeps_the_rest_and_is_in_the_audit_log_once(bench: Workbench) 
     assert changes == [("reference_changed", "desk 4", {"notes": "seen again"})]
 
 
+def test_a_suspension_that_is_over_already_is_refused(bench: Workbench) -> None:
+    added = bench.enrolment.add_one(new_reference(1))
+    with pytest.raises(InvalidContent, match="past"):
+        bench.catalogue.change(added.reference_id, {"state": "suspended", "suspended_until": "2020-01-01T00:00:00Z"})
+    assert bench.catalogue.get(added.reference_id).matches_now
+
+
 def test_references_are_listed_by_filter_and_by_page(bench: Workbench) -> None:
     bench.enrolment.add([new_reference(1), new_reference(2, state="draft"), new_reference(3)])
     active = bench.catalogue.list(ReferenceFilter(state=ReferenceState.ACTIVE), limit=1)

@@ -1,6 +1,7 @@
 """Scripts as an operator runs them: exit codes, one line a problem, no traceback."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,29 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     assert "IMAGESCREEN_MAX_PICTURES" in done.stderr and "IMAGESCREEN_LOG_LEVEL" in done.stderr
 
 
+def test_a_setting_that_is_misspelt_is_refused(tmp_path: Path) -> None:
+    done = script("references.py", "list", home=tmp_path, max_picture="3")
+    assert (done.returncode, "IMAGESCREEN_MAX_PICTURE is no setting" in done.stderr) == (2, True)
+
+
+def test_options_that_make_no_reference_are_wrong_use_and_not_a_rejection_of_each(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "in", 1)
+    for options, named in (([], "category"), (["--category", "Bad One"], "category"), (["--kind", "foo"], "genuine")):
+        done = script("add_references.py", folder, *options, home=tmp_path)
+        assert (done.returncode, named in done.stderr) == (2, True), done.stderr
+
+
+def test_files_that_are_not_looked_at_and_names_in_another_encoding_are_told(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "in", 1)
+    pictures(folder / "a" / "deep", 2)
+    (folder / "notes.txt").write_text("x")
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.jpg")).write_bytes(product(3))
+    done = script("add_references.py", folder, "--category", "counterfeit", home=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert "1 added" in done.stdout and "2 files were not looked at" in done.stdout
+    assert "UTF-8" in (tmp_path / "in.rejected.csv").read_text(encoding="utf-8")
+
+
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
     done = script("references.py", "show", UNKNOWN, home=tmp_path)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
@@ -62,7 +86,7 @@ def test_references_are_added_listed_suspended_and_rejected_ones_are_written_dow
     done = script("add_references.py", folder, "--category", "counterfeit", home=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "2 added" in done.stdout and "1 rejected" in done.stdout
-    rejected = (folder / "rejected.csv").read_text(encoding="utf-8").splitlines()
+    rejected = (tmp_path / "in.rejected.csv").read_text(encoding="utf-8").splitlines()
     assert rejected[0] == "reference,why" and rejected[1].startswith("broken.jpg,")
     (folder / "broken.jpg").unlink()
     again = script("add_references.py", folder, "--category", "counterfeit", home=tmp_path)
