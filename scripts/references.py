@@ -5,7 +5,6 @@ Changes take effect in a running server within a second, without a rebuild.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from _console import new_app, out, run
 from rich import box
 from rich.table import Column, Table
 
-from imagescreen.errors import WrongUse
+from imagescreen.errors import InvalidContent, WrongUse
 from imagescreen.settings import read_settings
 
 if TYPE_CHECKING:
@@ -111,13 +110,14 @@ def _open() -> Iterator["Catalogue"]:
 
 
 def _moment(told: str | None) -> str | None:
+    from imagescreen.references.facts import moment_of
+
     if told is None:
         return None
     try:
-        moment = datetime.fromisoformat(told)
-    except ValueError:
-        raise WrongUse(f"--until must be a date or an RFC 3339 time, not {told!r}") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+        return moment_of("--until", told)
+    except InvalidContent as error:
+        raise WrongUse(error.detail) from None
 
 
 def _member(kind: Any, told: str) -> Any:

@@ -7,8 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,9 +124,6 @@ def sample_service(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) 
         yield service
 
 
-BenchAt = Callable[..., AbstractContextManager[Workbench]]
-
-
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Workbench]:
     """An empty catalogue in this process."""
@@ -142,7 +139,7 @@ def sample_bench(sample_copy: Path) -> Iterator[Workbench]:
 
 
 @pytest.fixture(scope="session")
-def photos() -> Path:
+def photos_dir() -> Path:
     """The folder of real photographs; without it the test says that it was skipped and why."""
     folder = os.environ.get(PHOTOS_VARIABLE)
     if not folder:

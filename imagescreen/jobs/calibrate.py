@@ -22,7 +22,7 @@ from imagescreen.jobs.reindex import Built, reindex
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.pictures import PictureHeader
 from imagescreen.references.enrolment import NewPicture
-from imagescreen.serving.embed import embed_each
+from imagescreen.serving.embed import embed_each, prepare
 
 CHUNK = 64
 """Pictures embedded and committed together."""
@@ -83,21 +83,17 @@ def calibrate(
 
 def _take(bench: Workbench, chunk: Sequence[NewPicture], source: str, intake: Intake) -> None:
     served = bench.follower.serving.current()
-    encoder = served.batcher.encoder
     read: dict[str, tuple[NewPicture, PictureHeader, NDArray[np.float32]]] = {}
     for new in chunk:
         try:
             header = bench.reader.header(new.data)
-            picture = bench.reader.read(new.data, header, reduce_to=encoder.input_side)
+            if header.sha256 in read:
+                intake.known += 1
+            else:
+                tensor = prepare(bench.reader, served.batcher.encoder, new.data, header)
+                read[header.sha256] = (new, header, tensor)
         except PictureProblem as problem:
             intake.rejected.append((new.name, problem.detail))
-            continue
-        if picture.low_information:
-            intake.rejected.append((new.name, "the picture is blank or nearly so"))
-        elif header.sha256 in read:
-            intake.known += 1
-        else:
-            read[header.sha256] = (new, header, encoder.preprocess(picture.image))
     for sha256, owner in bench.enrolment.owners(list(read)).items():
         new, _, _ = read.pop(sha256)
         intake.rejected.append((new.name, f"reference {owner.reference_id} ({owner.title!r}) has this picture"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from imagescreen.database.feed import ChangeKind, append_change, now
@@ -53,11 +53,6 @@ class Catalogue:
             statement = statement.where(ReferenceRow.id > after)
         with self._database.read() as session:
             return [_stored(row) for row in session.scalars(statement.limit(limit))]
-
-    def count_by_state(self) -> dict[str, int]:
-        with self._database.read() as session:
-            rows = session.execute(select(ReferenceRow.state, func.count()).group_by(ReferenceRow.state)).all()
-            return {row[0]: row[1] for row in rows}
 
     def change(self, reference_id: UUID, patch: dict[str, Any], *, actor: str | None = None) -> StoredReference:
         """Replaces some facts; takes effect in this process before it returns.

@@ -33,7 +33,7 @@ from imagescreen.pictures import PictureHeader, PictureReader
 from imagescreen.references.facts import ReferenceFacts
 from imagescreen.references.follower import Follower
 from imagescreen.references.stored import columns_of
-from imagescreen.serving.embed import embed_each
+from imagescreen.serving.embed import embed_each, prepare
 from imagescreen.serving.state import Served
 
 MAX_REFERENCES_A_COMMIT = 100
@@ -239,20 +239,16 @@ class Enrolment:
         """Raises InvalidContent that names every picture that cannot be used."""
         if not 1 <= len(pictures) <= self._max_pictures:
             raise InvalidContent(f"a reference needs 1 to {self._max_pictures} pictures, not {len(pictures)}")
-        encoder = served.batcher.encoder
         read: dict[str, tuple[NewPicture, PictureHeader, NDArray[np.float32]]] = {}
         problems: list[str] = []
         for new in pictures:
             try:
                 header = self._reader.header(new.data)
-                picture = self._reader.read(new.data, header, reduce_to=encoder.input_side)
+                if header.sha256 not in read:
+                    tensor = prepare(self._reader, served.batcher.encoder, new.data, header)
+                    read[header.sha256] = (new, header, tensor)
             except PictureProblem as error:
                 problems.append(f"{new.name}: {error.detail}")
-                continue
-            if picture.low_information:
-                problems.append(f"{new.name}: the picture is blank or nearly so and would resemble anything blank")
-            elif header.sha256 not in read:
-                read[header.sha256] = (new, header, encoder.preprocess(picture.image))
         if problems:
             raise InvalidContent("; ".join(problems), errors=tuple(problems))
         return list(read.values())

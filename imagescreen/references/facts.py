@@ -170,7 +170,7 @@ def facts_from_columns(row: dict[str, str]) -> ReferenceFacts:
         told["rights"] = [{"kind": "trademark", **right}]
     for name in _MOMENTS:
         if name in told:
-            told[name] = _moment(name, told[name])
+            told[name] = moment_of(name, told[name])
     return facts_from_json(told)
 
 
@@ -178,7 +178,8 @@ def _split(cell: str) -> list[str]:
     return [part.strip() for part in cell.split(";") if part.strip()]
 
 
-def _moment(name: str, cell: str) -> str:
+def moment_of(name: str, cell: str) -> str:
+    """A date (midnight UTC) or a time, as people write it -> RFC 3339. Raises InvalidContent that names it."""
     try:
         moment = datetime.fromisoformat(cell)
     except ValueError:

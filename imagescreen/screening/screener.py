@@ -16,7 +16,6 @@ from imagescreen.database.files import PictureFiles
 from imagescreen.database.vectors import to_blob
 from imagescreen.errors import (
     InvalidContent,
-    LowInformationPicture,
     PictureProblem,
     PictureTooLarge,
     PictureUnavailable,
@@ -39,7 +38,7 @@ from imagescreen.screening.matches import ReferenceInfo, ReferenceLookup, ranked
 from imagescreen.screening.package import Package, SubmittedPicture, check_positions, content_hash
 from imagescreen.screening.policy import Policy
 from imagescreen.screening.record import PictureRecord, ScreeningRecord
-from imagescreen.serving.embed import embed_each
+from imagescreen.serving.embed import embed_each, prepare
 from imagescreen.serving.state import Served, Serving
 from imagescreen.settings import KeepPictures
 
@@ -234,12 +233,8 @@ class Screener:
         if picture.data is None or isinstance(header, PictureProblem):
             sha256 = None if picture.data is None else hashlib.sha256(picture.data).hexdigest()
             return _Seen(position, sha256, None, header if isinstance(header, PictureProblem) else None, None)
-        encoder = served.batcher.encoder
         try:
-            decoded = self._reader.read(picture.data, header, reduce_to=encoder.input_side)
-            if decoded.low_information:
-                raise LowInformationPicture("the picture is blank or nearly so: there is nothing on it to compare")
-            tensor = encoder.preprocess(decoded.image)
+            tensor = prepare(self._reader, served.batcher.encoder, picture.data, header)
         except PictureProblem as problem:
             return _Seen(position, header.sha256, header, problem, None)
         return _Seen(position, header.sha256, header, None, tensor)

@@ -1,4 +1,4 @@
-"""Embedding pictures so that each has its own fate."""
+"""From bytes to vectors, so that each picture has its own fate."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagescreen.embedding.batcher import Batcher
-from imagescreen.errors import PictureProblem
+from imagescreen.embedding.encoder import Encoder
+from imagescreen.errors import LowInformationPicture, PictureProblem
+from imagescreen.pictures import PictureHeader, PictureReader
+
+
+def prepare(reader: PictureReader, encoder: Encoder, data: bytes, header: PictureHeader) -> NDArray[np.float32]:
+    """Untrusted bytes whose header was read -> what the encoder takes, (3, s, s).
+
+    Raises PictureProblem, LowInformationPicture for a picture with nothing on it among them.
+    """
+    picture = reader.read(data, header, reduce_to=encoder.input_side)
+    if picture.low_information:
+        raise LowInformationPicture("the picture is blank or nearly so: there is nothing on it to compare")
+    return encoder.preprocess(picture.image)
 
 
 def embed_each(batcher: Batcher, tensors: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32] | PictureProblem]:

@@ -38,9 +38,9 @@ def screened(client: httpx.Client, name: str, picture: bytes) -> dict[str, Any]:
 
 @pytest.mark.timeout(600)
 def test_edited_copies_of_garments_find_their_reference_and_other_garments_are_seldom_flagged(
-    photos: Path, tmp_path: Path
+    photos_dir: Path, tmp_path: Path
 ) -> None:
-    photo_set = PhotoSet(photos)
+    photo_set = PhotoSet(photos_dir)
     test_rows = photo_set.rows(use="test", tar="clothing")
     chosen = np.random.default_rng(0).permutation(len(test_rows))
     references = [photo_set.read(test_rows[index]) for index in chosen[:COUNT]]

@@ -118,11 +118,8 @@ def test_links_in_a_tar_are_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def real_photos() -> PhotoSet:
-    folder = os.environ.get("IMAGESCREEN_TEST_PHOTOS")
-    if not folder:
-        pytest.skip("IMAGESCREEN_TEST_PHOTOS is not set: no folder of real photographs to read")
-    return PhotoSet(Path(folder))
+def real_photos(photos_dir: Path) -> PhotoSet:
+    return PhotoSet(photos_dir)
 
 
 def test_real_photographs_are_pictures_and_can_be_edited(real_photos: PhotoSet) -> None:

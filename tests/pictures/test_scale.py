@@ -1,6 +1,5 @@
 """Large pictures are decoded at reduced scale, and the model sees the same."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,6 @@ import pytest
 from PIL import Image
 
 from tests.pictures.samples import encoded, read
-
-PHOTOS = os.environ.get("IMAGESCREEN_TEST_PHOTOS")
 
 
 def scene(width: int, height: int) -> Image.Image:
@@ -56,9 +53,8 @@ def test_reduction_of_transparency_happens_on_white() -> None:
     assert reduced.min() == 255
 
 
-@pytest.mark.skipif(not PHOTOS, reason="IMAGESCREEN_TEST_PHOTOS names no folder of photographs")
-def test_real_photographs_are_read_and_reduced_faithfully() -> None:
-    files = sorted(Path(PHOTOS or "").glob("originals/*.jpg"))
+def test_real_photographs_are_read_and_reduced_faithfully(photos_dir: Path) -> None:
+    files = sorted(photos_dir.glob("originals/*.jpg"))
     assert files
     for file in files[:: max(1, len(files) // 25)]:
         data = file.read_bytes()

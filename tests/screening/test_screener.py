@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from imagescreen.database.tables import PolicyRow, ScreeningPictureRow, ScreeningRow
 from imagescreen.jobs.purge import purge
+from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_workbench
 from imagescreen.references.enrolment import NewPicture, NewReference
 from imagescreen.references.facts import facts_from_json
@@ -23,7 +24,7 @@ from imagescreen.references.sample.catalogue import cleared_sample_picture, held
 from imagescreen.screening.answer import Disposition, PictureStatus, ScreeningAnswer
 from imagescreen.screening.package import Package, SubmittedPicture
 from tests.conftest import settings_of
-from tests.material import new_reference, product
+from tests.material import product
 
 HELD = held_sample_picture()
 CLEARED = cleared_sample_picture()
@@ -142,4 +143,5 @@ def test_a_policy_whose_rates_changed_is_noticed(opened: Open, tmp_path: Path) -
     bench = opened(policy_file=path)
     thresholds: Any = bench.follower.serving.current().thresholds
     assert not bench.policy.kept_by(thresholds)
-    bench.enrolment.add_one(new_reference(1))
+    rebuilt = reindex(bench, built_by="test").thresholds
+    assert rebuilt is not None and bench.policy.kept_by(rebuilt)
