@@ -34,6 +34,13 @@ class KeepPictures(StrEnum):
     NONE = "none"
 
 
+class IndexChoice(StrEnum):
+    AUTO = "auto"
+    EXACT = "exact"
+    SQ8 = "sq8"
+    IVF_SQ8 = "ivf_sq8"
+
+
 class LogFormat(StrEnum):
     AUTO = "auto"
     JSON = "json"
@@ -57,6 +64,7 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; any but loopback needs `allow_unauthenticated`.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=256, description="Server processes on that port; cores are shared among them.")
     allow_unauthenticated: bool = Field(
         False, description="Serve on an address that others can reach, although there are no accounts yet."
     )
@@ -107,6 +115,15 @@ class Settings(BaseSettings):
         0, ge=0, description="Age at which `scripts/purge.py` deletes screenings and their pictures; 0 keeps them."
     )
 
+    index_type: IndexChoice = Field(
+        IndexChoice.AUTO, description="Structure of new index versions: `exact`, `sq8`, `ivf_sq8`; `auto` goes by size."
+    )
+    fold_changes: int = Field(
+        20_000, ge=0, description="Pictures changed since the version at which a server builds a new one; 0 is never."
+    )
+    keep_versions: Count = Field(
+        3, le=10_000, description="Index versions that remain when a server has built one; the current one always does."
+    )
     feed_poll_s: float = Field(0.5, gt=0, le=60, description="Seconds between two looks at the change feed.")
     ready_check_s: float = Field(5.0, gt=0, le=60, description="Least seconds between two self-tests of readiness.")
     shutdown_grace_s: int = Field(30, ge=1, le=3600, description="Seconds for accepted requests to finish at the end.")
