@@ -149,6 +149,28 @@ class IndexActivationRow(Base):
     at: Mapped[datetime]
 
 
+class ServerProcessRow(Base):
+    """What a running server process serves, as it told at `seen_at`; see `database.processes`."""
+
+    __tablename__ = "server_process"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    host: Mapped[str] = mapped_column(Text)
+    pid: Mapped[int]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    version: Mapped[str | None] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(128))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    sequence: Mapped[int] = mapped_column(BigIntIdentity)
+    references: Mapped[int]
+    pictures: Mapped[int]
+    changes_since_version: Mapped[int]
+    feed_behind_s: Mapped[float]
+    loading: Mapped[str | None] = mapped_column(String(64))
+    problem: Mapped[str | None] = mapped_column(Text)
+
+
 class CalibrationPictureRow(Base):
     """A picture of ordinary goods, kept so that every build can measure its thresholds again."""
 
