@@ -1,5 +1,6 @@
 """Which index versions were built, and which one is current."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -25,6 +26,22 @@ def activate_version(session: Session, version: str, *, actor: str | None) -> in
     sequence = append_change(session, ChangeKind.INDEX_ACTIVATED, actor=actor, details={"version": version})
     session.add(IndexActivationRow(version=version, sequence=sequence, actor=actor, at=now()))
     return sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """That a version was made current; activating the same one again is another activation."""
+
+    id: int
+    version: str
+
+
+def current_activation(session: Session) -> Activation | None:
+    """The last activation; None before the first build."""
+    row = session.execute(
+        select(IndexActivationRow.id, IndexActivationRow.version).order_by(IndexActivationRow.id.desc()).limit(1)
+    ).one_or_none()
+    return None if row is None else Activation(row[0], row[1])
 
 
 class IndexVersionSummary(msgspec.Struct, frozen=True):

@@ -70,6 +70,11 @@ class IndexSnapshot:
     def version(self) -> str | None:
         return self.manifest.version if self.manifest else None
 
+    @property
+    def changes_since_version(self) -> int:
+        """Pictures that came, changed or went since the version was built."""
+        return len(self.delta) + len(self.superseded)
+
     def with_changes(self, changes: Iterable[PictureChange], sequence: int) -> Self:
         """The state after `changes`, which reach up to the feed entry `sequence`.
 
