@@ -1,15 +1,17 @@
 """Unit vectors in, ranked matches out; is told of changes and knows no database."""
 
 from imagescreen.matching.changes import PictureChange
+from imagescreen.matching.draft import Draft, drafting, write_version
 from imagescreen.matching.manifest import FileRecord, VersionManifest
 from imagescreen.matching.search import Neighbour
 from imagescreen.matching.snapshot import IndexSnapshot
 from imagescreen.matching.structure import IndexType
 from imagescreen.matching.threads import set_search_threads
-from imagescreen.matching.versions import BrokenVersion, IndexVersion, list_versions, open_version, write_version
+from imagescreen.matching.versions import BrokenVersion, IndexVersion, delete_version, list_versions, open_version
 
 __all__ = [
     "BrokenVersion",
+    "Draft",
     "FileRecord",
     "IndexSnapshot",
     "IndexType",
@@ -17,6 +19,8 @@ __all__ = [
     "Neighbour",
     "PictureChange",
     "VersionManifest",
+    "delete_version",
+    "drafting",
     "list_versions",
     "open_version",
     "set_search_threads",

@@ -13,7 +13,7 @@ from pathlib import Path
 from imagescreen.errors import BrokenIndex
 from imagescreen.matching.manifest import FileRecord
 
-_BUILDING = ".building-"
+_HIDDEN = ".building-"
 _LOCK = ".lock"
 
 
@@ -21,23 +21,42 @@ _LOCK = ".lock"
 def building(parent: Path) -> Iterator[Path]:
     """A new hidden folder in `parent` to build in, gone at the end unless `publish` has renamed it.
 
-    One build at a time in one parent: another one waits. The lock goes with the process that holds it, so whatever
-    hidden folder is there once it is held was left by a build that died, and is deleted.
+    One build at a time in one parent: another one waits. What builds and deletions that died have left is deleted.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(parent / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in parent.glob(f"{_BUILDING}*"):
-            shutil.rmtree(leftover)
-        folder = parent / f"{_BUILDING}{secrets.token_hex(8)}"
+    with _alone(parent):
+        folder = _hidden(parent)
         folder.mkdir()
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """Hold the lock of `parent`, which goes with the process that holds it: hidden folders are leftovers then."""
+    lock = os.open(parent / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for leftover in parent.glob(f"{_HIDDEN}*"):
+            shutil.rmtree(leftover)
+        yield
     finally:
         os.close(lock)
+
+
+def _hidden(parent: Path) -> Path:
+    return parent / f"{_HIDDEN}{secrets.token_hex(8)}"
+
+
+def delete(folder: Path) -> None:
+    """Delete a folder of `folder.parent` so that nobody sees half of it. A build under way there is waited for."""
+    with _alone(folder.parent):
+        hidden = _hidden(folder.parent)
+        folder.rename(hidden)
+        sync(folder.parent)
+        shutil.rmtree(hidden)
 
 
 def publish(folder: Path, final: Path) -> None:

@@ -1,15 +1,15 @@
 """A fixed set of reference pictures: their vectors, and the reference that each one shows."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self, TypeAlias, TypeVar
 from uuid import UUID
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from imagescreen.matching import structure
+from imagescreen.matching.exact import ExactSearch
+from imagescreen.matching.structure import Structure
 
 # Reference ids travel as their 16 bytes: numpy sorts and searches them a million at a time, UUID objects it cannot.
 KEY = np.dtype("S16")
@@ -37,38 +37,27 @@ def locate(ascending: NDArray[Sortable], wanted: NDArray[Sortable]) -> tuple[NDA
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureSet:
-    """Never changed once made, so any number of threads may search it."""
+    """Never changed once made, so any number of threads may search it. The arrays may be maps of files."""
 
-    index: faiss.IndexIDMap2
-    picture_ids: NDArray[np.int64]  # (n,) ascending; row i of everything below is the picture picture_ids[i]
+    structure: Structure
+    vectors: NDArray[np.float32]  # (n, d)
+    picture_ids: NDArray[np.int64]  # (n,) ascending; row i of everything here is the picture picture_ids[i]
     references: Keys  # (r,) ascending
     reference_rows: NDArray[np.int32]  # (n,) the row in `references` that picture i shows
-    pictures_per_reference: NDArray[np.int64]  # (r,)
+    pictures_per_reference: NDArray[np.int32] = field(init=False)  # (r,)
+
+    def __post_init__(self) -> None:
+        per_reference = np.bincount(self.reference_rows, minlength=len(self.references)).astype(np.int32)
+        object.__setattr__(self, "pictures_per_reference", per_reference)
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32], picture_ids: NDArray[np.int64], keys: Keys) -> Self:
-        """From sound vectors (n, d), unique ascending ids (n,) and the references' keys (n,)."""
+        """In memory, from sound vectors (n, d), unique ascending ids (n,) and the references' keys (n,)."""
         references, reference_rows = np.unique(keys, return_inverse=True)
-        return cls.around(structure.build(vectors, picture_ids), references, reference_rows.astype(np.int32))
-
-    @classmethod
-    def around(cls, index: faiss.IndexIDMap2, references: Keys, reference_rows: NDArray[np.int32]) -> Self:
-        """From an index whose ids ascend, and for each of its rows the row in `references`."""
-        per_reference = np.bincount(reference_rows, minlength=len(references))
-        return cls(index, structure.stored_ids(index), references, reference_rows, per_reference)
+        return cls(ExactSearch(vectors), vectors, picture_ids, references, reference_rows.astype(np.int32))
 
     def __len__(self) -> int:
         return len(self.picture_ids)
 
     def keys(self, rows: NDArray[np.intp]) -> Keys:
         return self.references[self.reference_rows[rows]]
-
-    def vectors(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        return structure.vectors_of(self.index, self.picture_ids[rows])
-
-    def without(self, picture_ids: NDArray[np.int64]) -> NDArray[np.intp]:
-        """The rows of every picture but these."""
-        rows, present = locate(self.picture_ids, picture_ids)
-        kept = np.ones(len(self), np.bool_)
-        kept[rows[present]] = False
-        return np.flatnonzero(kept)

@@ -16,29 +16,30 @@ from imagescreen.matching.search import Neighbour, Searchable, nearest_reference
 from imagescreen.matching.soundness import check_vectors
 from imagescreen.matching.versions import IndexVersion
 
+_SMALLER = 8
+"""A set of recent pictures is at least this many times larger than the next one, or the two are merged."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class IndexSnapshot:
     """Immutable: `with_changes` makes a new one, and whoever searches the old one is not disturbed.
 
-    `base` is the index version, `delta` the pictures that came or changed since, and `superseded` the ids (ascending)
-    of the pictures in `base` that must not be taken from there any more.
+    `base` is the index version without what was superseded since, `recent` the pictures that came or changed since:
+    few sets, each much smaller than the one before, so that a change costs in proportion to what it tells.
     """
 
     manifest: VersionManifest | None
     fingerprint: str
     dimension: int
     sequence: int
-    base: PictureSet
-    delta: PictureSet
-    superseded: NDArray[np.int64]
+    base: Searchable
+    recent: tuple[Searchable, ...] = ()
     picture_count: int = field(init=False)
     reference_count: int = field(init=False)
 
     def __post_init__(self) -> None:
-        pictures = len(self.base) - len(self.superseded) + len(self.delta)
-        object.__setattr__(self, "picture_count", pictures)
-        object.__setattr__(self, "reference_count", _count_references(self.base, self.delta, self.superseded))
+        object.__setattr__(self, "picture_count", len(self.base) + sum(map(len, self.recent)))
+        object.__setattr__(self, "reference_count", _count_references(self.base, self.recent))
 
     @classmethod
     def empty(cls, fingerprint: str, dimension: int) -> Self:
@@ -48,9 +49,9 @@ class IndexSnapshot:
             fingerprint=fingerprint,
             dimension=dimension,
             sequence=0,
-            base=_no_pictures(dimension),
-            delta=_no_pictures(dimension),
-            superseded=np.empty(0, np.int64),
+            base=Searchable(
+                PictureSet.of(np.empty((0, dimension), np.float32), np.empty(0, np.int64), keys_of(())), _no_rows()
+            ),
         )
 
     @classmethod
@@ -61,9 +62,7 @@ class IndexSnapshot:
             fingerprint=version.manifest.fingerprint,
             dimension=version.manifest.dimension,
             sequence=version.manifest.sequence,
-            base=version.pictures,
-            delta=_no_pictures(version.manifest.dimension),
-            superseded=np.empty(0, np.int64),
+            base=Searchable(version.pictures, _no_rows()),
         )
 
     @property
@@ -72,14 +71,14 @@ class IndexSnapshot:
 
     @property
     def changes_since_version(self) -> int:
-        """Pictures that came, changed or went since the version was built."""
-        return len(self.delta) + len(self.superseded)
+        """Pictures that came or changed since the version, and those of the version that were superseded."""
+        return sum(map(len, self.recent)) + len(self.base.superseded)
 
     def with_changes(self, changes: Iterable[PictureChange], sequence: int) -> Self:
         """The state after `changes`, which reach up to the feed entry `sequence`.
 
         Of several changes to one picture the last one holds, and telling the same ones again changes nothing. Costs in
-        proportion to what has changed since the version, not to the version.
+        proportion to what is told, and now and then to what has changed since the version; never to the version.
 
         Raises BrokenIndex for a vector that is not (d,) float32 of unit length, an id below 1, or a feed that goes
         back.
@@ -94,18 +93,15 @@ class IndexSnapshot:
         shown = [change for change in told if change.vector is not None]
         vectors = _stacked(shown, self.dimension)
 
-        rows, in_base = locate(self.base.picture_ids, told_ids)
-        as_in_base = _same(self.base, shown, vectors)
-        restored = {change.picture_id for change, same in zip(shown, as_in_base, strict=True) if same}
-        gone = [int(i) for i in self.base.picture_ids[rows[in_base]] if int(i) not in restored]
-        superseded = np.union1d(np.setdiff1d(self.superseded, told_ids, assume_unique=True), np.array(gone, np.int64))
-
-        kept = self.delta.without(told_ids)
+        as_in_base = _same(self.base.pictures, shown, vectors)
+        restored = np.isin(told_ids, _ids_of([c for c, same in zip(shown, as_in_base, strict=True) if same]))
+        base = _superseding(_restoring(self.base, told_ids[restored]), told_ids[~restored])
+        recent = [_superseding(part, told_ids) for part in self.recent]
         added = [change for change, same in zip(shown, as_in_base, strict=True) if not same]
-        delta = self.delta
-        if added or len(kept) < len(self.delta):
-            delta = _merged(self.delta, kept, added, vectors[~as_in_base])
-        return replace(self, sequence=sequence, delta=delta, superseded=superseded)
+        if added:
+            keys = keys_of(change.reference_id for change in added)
+            recent.append(Searchable(PictureSet.of(vectors[~as_in_base], _ids_of(added), keys), _no_rows()))
+        return replace(self, sequence=sequence, base=base, recent=_tidied(recent))
 
     def search(self, queries: NDArray[np.float32], *, count: int, at_least: float = math.inf) -> list[list[Neighbour]]:
         """The references that `queries` (n, d) float32, unit length, resemble: one list a query, best first.
@@ -121,16 +117,13 @@ class IndexSnapshot:
             raise InvalidContent(
                 f"a search takes a count of 0 or more and a number as its limit, not {count}, {at_least}"
             )
-        parts = (
-            Searchable(self.base, self.superseded),
-            Searchable(self.delta, np.empty(0, np.int64)),
-        )
+        parts = (self.base, *self.recent)
         # Looking for more references than there are would go through every picture.
         return nearest_references(parts, queries, count=min(count, self.reference_count), at_least=at_least)
 
 
-def _no_pictures(dimension: int) -> PictureSet:
-    return PictureSet.of(np.empty((0, dimension), np.float32), np.empty(0, np.int64), keys_of(()))
+def _no_rows() -> NDArray[np.int64]:
+    return np.empty(0, np.int64)
 
 
 def _ids_of(changes: list[PictureChange]) -> NDArray[np.int64]:
@@ -155,25 +148,67 @@ def _same(base: PictureSet, changes: list[PictureChange], vectors: NDArray[np.fl
     rows, same = locate(base.picture_ids, ids)
     rows = rows[same]
     keys = keys_of(change.reference_id for change in changes)
-    same[same] = (base.keys(rows) == keys[same]) & (base.vectors(rows) == vectors[same]).all(axis=1)
+    same[same] = (base.keys(rows) == keys[same]) & (base.vectors[rows] == vectors[same]).all(axis=1)
     return same
 
 
-def _merged(
-    delta: PictureSet, kept: NDArray[np.intp], added: list[PictureChange], vectors: NDArray[np.float32]
-) -> PictureSet:
-    ids = np.concatenate([delta.picture_ids[kept], _ids_of(added)])
+def _rows_of(part: Searchable, picture_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of those of the pictures that are there, superseded or not."""
+    rows, present = locate(part.pictures.picture_ids, picture_ids)
+    return rows[present].astype(np.int64)
+
+
+def _superseding(part: Searchable, picture_ids: NDArray[np.int64]) -> Searchable:
+    rows = _rows_of(part, picture_ids)
+    return replace(part, superseded=np.union1d(part.superseded, rows)) if len(rows) else part
+
+
+def _restoring(part: Searchable, picture_ids: NDArray[np.int64]) -> Searchable:
+    rows = _rows_of(part, picture_ids)
+    return replace(part, superseded=np.setdiff1d(part.superseded, rows, assume_unique=True)) if len(rows) else part
+
+
+def _tidied(recent: list[Searchable]) -> tuple[Searchable, ...]:
+    """Sets that have become small are merged into the one before, and those that are mostly superseded are thinned.
+
+    Each picture is copied a few times in its life, and a search looks through few sets.
+    """
+    tidy: list[Searchable] = []
+    for part in recent:
+        if not len(part):
+            continue
+        tidy.append(_merged([part]) if len(part) < len(part.superseded) else part)
+        while len(tidy) > 1 and len(tidy[-2]) < _SMALLER * len(tidy[-1]):
+            tidy[-2:] = [_merged(tidy[-2:])]
+    return tuple(tidy)
+
+
+def _merged(parts: list[Searchable]) -> Searchable:
+    """One set of what counts in `parts`."""
+    rows = [np.delete(np.arange(len(part.pictures)), part.superseded) for part in parts]
+    taken = list(zip(parts, rows, strict=True))
+    ids = np.concatenate([part.pictures.picture_ids[r] for part, r in taken])
+    keys: Keys = np.concatenate([part.pictures.keys(r) for part, r in taken])
+    vectors = np.concatenate([part.pictures.vectors[r] for part, r in taken])
     order = np.argsort(ids)
-    keys: Keys = np.concatenate([delta.keys(kept), keys_of(change.reference_id for change in added)])
-    return PictureSet.of(np.concatenate([delta.vectors(kept), vectors])[order], ids[order], keys[order])
+    return Searchable(PictureSet.of(vectors[order], ids[order], keys[order]), _no_rows())
 
 
-def _count_references(base: PictureSet, delta: PictureSet, superseded: NDArray[np.int64]) -> int:
-    """Distinct references with a picture that can match, in time proportional to `delta` and `superseded`."""
-    rows, _ = locate(base.picture_ids, superseded)
-    thinned, lost = np.unique(base.reference_rows[rows], return_counts=True)
-    emptied = thinned[lost == base.pictures_per_reference[thinned]]
-    rows, in_base = locate(base.references, delta.references)
-    still_in_base = in_base.copy()
-    still_in_base[in_base] = ~np.isin(rows[in_base], emptied)
-    return len(base.references) - len(emptied) + int(np.count_nonzero(~still_in_base))
+def _count_references(base: Searchable, recent: tuple[Searchable, ...]) -> int:
+    """Distinct references with a picture that can match, in time proportional to what changed since the version."""
+    emptied = _emptied(base)
+    added = [np.delete(part.pictures.references, _emptied(part)) for part in recent]
+    if not added:
+        return len(base.pictures.references) - len(emptied)
+    keys = np.unique(np.concatenate(added))
+    rows, in_base = locate(base.pictures.references, keys)
+    counted = in_base.copy()
+    counted[in_base] = ~np.isin(rows[in_base], emptied)
+    return len(base.pictures.references) - len(emptied) + int(np.count_nonzero(~counted))
+
+
+def _emptied(part: Searchable) -> NDArray[np.int32]:
+    """The rows of the references of which no picture counts any more."""
+    thinned, lost = np.unique(part.pictures.reference_rows[part.superseded], return_counts=True)
+    emptied: NDArray[np.int32] = thinned[lost == part.pictures.pictures_per_reference[thinned]]
+    return emptied

@@ -55,7 +55,7 @@ def check_all(folder: Path) -> None:
         assert open_version(folder, listed.version).manifest == listed
 
 
-@pytest.mark.parametrize("seen", [".building-*", ".building-*/index.faiss", ".building-*/manifest.json"])
+@pytest.mark.parametrize("seen", [".building-*", ".building-*/vectors.f32", ".building-*/manifest.json"])
 def test_a_killed_build_leaves_no_half_version_and_the_next_one_cleans_up(tmp_path: Path, seen: str) -> None:
     with building(tmp_path) as process:
         while not any(tmp_path.glob(seen)):
@@ -73,7 +73,7 @@ def test_a_killed_build_leaves_no_half_version_and_the_next_one_cleans_up(tmp_pa
 
 def test_what_a_dead_build_left_is_deleted(tmp_path: Path) -> None:
     (tmp_path / ".building-0123").mkdir()
-    (tmp_path / ".building-0123" / "index.faiss").write_bytes(b"half")
+    (tmp_path / ".building-0123" / "vectors.f32").write_bytes(b"half")
 
     assert list_versions(tmp_path) == []
     write(tmp_path, unit_vectors(3, 64))

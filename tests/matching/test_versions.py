@@ -19,7 +19,7 @@ from imagescreen.matching.manifest import MANIFEST_FILE, encoded, read_manifest
 from tests.matching.material import NOON, references, unit_vectors, write
 
 DIMENSION = 16
-FILES = ["index.faiss", "references.npy", "reference_rows.npy", "thresholds.json", MANIFEST_FILE]
+FILES = ["vectors.f32", "picture_ids.npy", "references.npy", "reference_rows.npy", "thresholds.json", MANIFEST_FILE]
 
 
 @pytest.fixture(scope="module")
@@ -220,13 +220,13 @@ def test_an_extra_file_is_noticed(copy: Path) -> None:
 
 
 def test_a_link_or_a_folder_in_place_of_a_file_is_noticed(copy: Path) -> None:
-    index = copy / "index.faiss"
+    index = copy / "vectors.f32"
     elsewhere = index.rename(copy.parent / "elsewhere")
     index.symlink_to(elsewhere)
-    assert "index.faiss is not an ordinary file" in refusal(copy)
+    assert "vectors.f32 is not an ordinary file" in refusal(copy)
     index.unlink()
     index.mkdir()
-    assert "index.faiss is not an ordinary file" in refusal(copy)
+    assert "vectors.f32 is not an ordinary file" in refusal(copy)
 
 
 def _resealed(version_folder: Path, **changes: object) -> Path:

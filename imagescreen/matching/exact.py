@@ -1,0 +1,25 @@
+"""Search without compression: every stored vector is looked at."""
+
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from imagescreen.matching.threads import SEARCH_THREADS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExactSearch:
+    """Over vectors (n, d), mapped or in memory."""
+
+    vectors: NDArray[np.float32]
+    error: float = 0.0
+
+    def nearest(self, queries: NDArray[np.float32], depth: int) -> tuple[NDArray[np.float32], NDArray[np.int64], bool]:
+        depth = min(depth, len(self.vectors))
+        if not depth:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64), True
+        SEARCH_THREADS.apply()
+        similarities, rows = faiss.knn(queries, self.vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
+        return similarities, rows, depth == len(self.vectors)
