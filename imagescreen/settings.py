@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     faiss_threads: int = Field(0, ge=0, le=1024, description="Threads of the search; 0 is one per core.")
     decode_threads: int = Field(0, ge=0, le=1024, description="Pictures decoded at the same time; 0 is one per core.")
     max_batch: Count = Field(32, le=4096, description="Most pictures that the encoder takes at once.")
+    cached_pictures: Count = Field(
+        50_000, le=10_000_000, description="Pictures whose vectors are remembered, so that none is embedded twice."
+    )
     max_waiting_pictures: int = Field(
         512, ge=64, description="Pictures that may wait for the encoder (at least 64 and `max_pictures`); past it, 503."
     )

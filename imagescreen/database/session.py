@@ -71,6 +71,12 @@ class Database:
             yield session
 
     @contextmanager
+    def read_connection(self) -> Iterator[Connection]:
+        """The same without an ORM session, for statements that are run for each request."""
+        with self._translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction: committed, and durable, when the block ends; rolled back when it raises."""
         with (
@@ -83,7 +89,7 @@ class Database:
 
     @contextmanager
     def write_connection(self) -> Iterator[Connection]:
-        """The same without an ORM session, for migrations."""
+        """The same without an ORM session, for migrations and groups of writes."""
         with self._translated(), self._write_lock, self._writing.connect() as connection, connection.begin():
             yield connection
 

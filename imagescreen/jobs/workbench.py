@@ -6,8 +6,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from imagescreen.database.files import PictureFiles
+from imagescreen.database.group_commit import GroupCommit
 from imagescreen.database.migrate import migrate
 from imagescreen.database.session import Database
+from imagescreen.embedding.cache import VectorCache
 from imagescreen.pictures import DecodingBudget, PictureLimits, PictureReader
 from imagescreen.references.catalogue import Catalogue
 from imagescreen.references.enrolment import Enrolment
@@ -72,13 +74,16 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
         loader = Loader(settings)
         follower = Follower(database, loader, poll_s=settings.feed_poll_s)
         stack.callback(follower.close)
-        record = ScreeningRecord(database)
+        writer = GroupCommit(database)
+        stack.callback(writer.close)
+        record = ScreeningRecord(database, writer)
         screener = Screener(
             serving=follower.serving,
             reader=reader,
             lookup=ReferenceLookup(database),
             record=record,
             files=files,
+            cache=VectorCache(max_pictures=settings.cached_pictures),
             policy=policy,
             max_pictures=settings.max_pictures,
             max_package_pixels=settings.max_package_pixels,

@@ -26,23 +26,35 @@ class ReferenceInfo:
     suggested_action: str
 
 
+_FACTS = select(
+    ReferenceRow.id, ReferenceRow.title, ReferenceRow.kind, ReferenceRow.category, ReferenceRow.suggested_action
+)
+
+
 class ReferenceLookup:
+    """Facts of references, remembered for as long as the change feed stands still: every change of them is in it."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known: tuple[int, Mapping[UUID, ReferenceInfo]] = (0, {})
 
-    def of(self, reference_ids: Collection[UUID]) -> Mapping[UUID, ReferenceInfo]:
-        columns = (
-            ReferenceRow.id,
-            ReferenceRow.title,
-            ReferenceRow.kind,
-            ReferenceRow.category,
-            ReferenceRow.suggested_action,
-        )
-        ids = list(reference_ids)
+    def of(self, reference_ids: Collection[UUID], *, sequence: int) -> Mapping[UUID, ReferenceInfo]:
+        """The facts as they are after feed entry `sequence`, or later."""
+        at, known = self._known
+        if at != sequence:
+            known = {}
+        missing = [reference_id for reference_id in reference_ids if reference_id not in known]
+        if missing:
+            # Replaced as a whole: other threads read the old one.
+            known = {**known, **self._read(missing)}
+            self._known = (sequence, known)
+        return {reference_id: known[reference_id] for reference_id in reference_ids}
+
+    def _read(self, ids: Sequence[UUID]) -> dict[UUID, ReferenceInfo]:
         found: dict[UUID, ReferenceInfo] = {}
-        with self._database.read() as session:
+        with self._database.read_connection() as connection:
             for start in range(0, len(ids), 500):
-                rows = session.execute(select(*columns).where(ReferenceRow.id.in_(ids[start : start + 500])))
+                rows = connection.execute(_FACTS.where(ReferenceRow.id.in_(ids[start : start + 500])))
                 found.update({row[0]: ReferenceInfo(row[1], row[2], row[3], row[4]) for row in rows})
         return found
 

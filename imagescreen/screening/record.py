@@ -1,7 +1,7 @@
 """The record of screenings: written before the answer is given, read back as it was."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -9,11 +9,13 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import select
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import now
+from imagescreen.database.group_commit import GroupCommit
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ReviewRow, ScreeningPictureRow, ScreeningRow
 from imagescreen.errors import Conflict, NotFound
@@ -87,14 +89,42 @@ class ScreeningFilter:
     until: datetime | None = None
 
 
+# Core statements, built once: a mapped object costs more than the insert itself.
+_INSERT = insert(ScreeningRow)
+_INSERT_PICTURES = insert(ScreeningPictureRow)
+_FIND = select(ScreeningRow.id, ScreeningRow.content_hash, ScreeningRow.answer).where(
+    ScreeningRow.participant == bindparam("participant"),
+    ScreeningRow.package_id == bindparam("package_id"),
+    ScreeningRow.revision == bindparam("revision"),
+)
+
+
 class ScreeningRecord:
-    def __init__(self, database: Database) -> None:
+    """`writer` commits the records of requests that come together in one transaction."""
+
+    def __init__(self, database: Database, writer: GroupCommit) -> None:
         self._database = database
+        self._writer = writer
 
     def find(self, package: Package, content_hash: str) -> ScreeningAnswer | None:
         """The stored answer for the same submission, if there is one. Raises Conflict when the content differs."""
-        with self._database.read() as session:
-            return _same(session, package, content_hash)
+        with self._database.read_connection() as connection:
+            row = connection.execute(
+                _FIND,
+                {
+                    "participant": package.participant,
+                    "package_id": package.package_id,
+                    "revision": package.revision,
+                },
+            ).one_or_none()
+        if row is None:
+            return None
+        if row.content_hash != content_hash:
+            raise Conflict(
+                f"package {package.package_id!r} revision {package.revision} was screened before with other content "
+                f"(screening {row.id}): send a corrected package with a higher `revision`"
+            )
+        return msgspec.json.decode(row.answer, type=ScreeningAnswer)
 
     def add(
         self, answer: ScreeningAnswer, package: Package, content_hash: str, pictures: Sequence[PictureRecord]
@@ -103,45 +133,33 @@ class ScreeningRecord:
 
         Raises Conflict when that one had other content.
         """
-        row = ScreeningRow(
-            id=answer.screening_id,
-            participant=package.participant,
-            package_id=package.package_id,
-            revision=package.revision,
-            content_hash=content_hash,
-            disposition=answer.disposition.value,
-            incomplete=answer.incomplete,
-            package=msgspec.json.encode(package).decode(),
-            answer=msgspec.json.encode(answer).decode(),
-            fingerprint=answer.model.fingerprint,
-            index_version=answer.index.version or "",
-            sequence=answer.index.sequence,
-            policy_version=answer.policy.version,
-            screened_at=answer.screened_at,
-        )
+        screening = {
+            "id": answer.screening_id,
+            "participant": package.participant,
+            "package_id": package.package_id,
+            "revision": package.revision,
+            "content_hash": content_hash,
+            "disposition": answer.disposition.value,
+            "incomplete": answer.incomplete,
+            "package": msgspec.json.encode(package).decode(),
+            "answer": msgspec.json.encode(answer).decode(),
+            "fingerprint": answer.model.fingerprint,
+            "index_version": answer.index.version or "",
+            "sequence": answer.index.sequence,
+            "policy_version": answer.policy.version,
+            "screened_at": answer.screened_at,
+        }
+        rows = [{"screening_id": answer.screening_id} | asdict(picture) for picture in pictures]
+
+        def insert_all(connection: Connection) -> None:
+            connection.execute(_INSERT, screening)
+            if rows:
+                connection.execute(_INSERT_PICTURES, rows)
+
         try:
-            with self._database.write() as session:
-                # The unique key decides; SQLite's write lock makes this look-up decisive as well, and cheaper.
-                earlier = _same(session, package, content_hash)
-                if earlier is not None:
-                    return earlier
-                session.add(row)
-                session.flush()
-                session.add_all(
-                    ScreeningPictureRow(
-                        screening_id=answer.screening_id,
-                        position=picture.position,
-                        status=picture.status,
-                        sha256=picture.sha256,
-                        size_bytes=picture.size_bytes,
-                        width=picture.width,
-                        height=picture.height,
-                        vector=picture.vector,
-                        stored=picture.stored,
-                    )
-                    for picture in pictures
-                )
+            self._writer.write(insert_all)
         except IntegrityError:
+            # The unique key decides: somebody else was first with the same submission.
             earlier = self.find(package, content_hash)
             if earlier is None:
                 raise
@@ -197,24 +215,6 @@ class ScreeningRecord:
             session.add(row)
             session.flush()
             return _review(row)
-
-
-def _same(session: Session, package: Package, content_hash: str) -> ScreeningAnswer | None:
-    row = session.scalar(
-        select(ScreeningRow).where(
-            ScreeningRow.participant == package.participant,
-            ScreeningRow.package_id == package.package_id,
-            ScreeningRow.revision == package.revision,
-        )
-    )
-    if row is None:
-        return None
-    if row.content_hash != content_hash:
-        raise Conflict(
-            f"package {package.package_id!r} revision {package.revision} was screened before with other content "
-            f"(screening {row.id}): send a corrected package with a higher `revision`"
-        )
-    return msgspec.json.decode(row.answer, type=ScreeningAnswer)
 
 
 def _row(session: Session, screening_id: UUID) -> ScreeningRow:

@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from imagescreen.database.feed import now
 from imagescreen.database.files import PictureFiles
 from imagescreen.database.vectors import to_blob
+from imagescreen.embedding.cache import Outcome, VectorCache
 from imagescreen.errors import (
     InvalidContent,
     PictureProblem,
@@ -53,13 +54,12 @@ class Screened:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One submitted picture after decoding: a tensor for the encoder, or the problem that leaves it unscreened."""
+    """One submitted picture before decoding: its header, or the problem that leaves it unscreened."""
 
     position: int
     sha256: str | None
     header: PictureHeader | None
     problem: PictureProblem | None
-    tensor: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class Screener:
         lookup: ReferenceLookup,
         record: ScreeningRecord,
         files: PictureFiles,
+        cache: VectorCache,
         policy: Policy,
         max_pictures: int,
         max_package_pixels: int,
@@ -91,6 +92,7 @@ class Screener:
         self._lookup = lookup
         self._record = record
         self._files = files
+        self._cache = cache
         self._policy = policy
         self._max_pictures = max_pictures
         self._max_package_pixels = max_package_pixels
@@ -163,10 +165,8 @@ class Screener:
             raise InvalidContent(f"{len(pictures)} pictures are too many: at most {self._max_pictures} are allowed")
 
     def _match(self, served: Served, pictures: Sequence[SubmittedPicture], started: float) -> _Matched:
-        seen = self._see(served, pictures)
-        decoded = time.perf_counter()
-        tensors = {item.position: item.tensor for item in seen if item.tensor is not None}
-        vectors, problems = _embed(served, tensors)
+        seen = self._see(pictures)
+        vectors, problems, decoded = self._embed(served, pictures, seen)
         seen = [replace(item, problem=problems.get(item.position, item.problem)) for item in seen]
         embedded_at = time.perf_counter()
         references: Mapping[UUID, ReferenceInfo] = {}
@@ -177,7 +177,9 @@ class Screener:
                 count=self._matches_limit,
                 at_least=served.thresholds.lowest_review() if served.thresholds is not None else np.inf,
             )
-            references = self._lookup.of({near.reference_id for one in neighbours for near in one})
+            references = self._lookup.of(
+                {near.reference_id for one in neighbours for near in one}, sequence=served.snapshot.sequence
+            )
             by_position = dict(zip(vectors, neighbours, strict=True))
         results = [
             _result(
@@ -197,47 +199,67 @@ class Screener:
         )
         return _Matched(results, vectors, references, elapsed)
 
-    def _see(self, served: Served, pictures: Sequence[SubmittedPicture]) -> list[_Seen]:
+    def _see(self, pictures: Sequence[SubmittedPicture]) -> list[_Seen]:
         """Reads headers first, so that the pixels of the whole package are known before any is decoded."""
-        headers: list[PictureHeader | PictureProblem] = []
+        seen: list[_Seen] = []
         pixels = 0
-        for picture in pictures:
-            header = self._header(picture)
-            if isinstance(header, PictureHeader):
-                pixels += header.width * header.height
-                if pixels > self._max_package_pixels:
-                    pixels -= header.width * header.height
-                    header = PictureTooLarge(
+        for position, picture in enumerate(pictures):
+            if picture.data is None:
+                problem = PictureUnavailable("fetching pictures by URL is not enabled: send the picture's bytes")
+                seen.append(_Seen(position, None, None, problem))
+                continue
+            try:
+                header = self._reader.header(picture.data)
+                if pixels + header.width * header.height > self._max_package_pixels:
+                    raise PictureTooLarge(
                         f"with {header.width} x {header.height} pixels the package's pictures together exceed "
                         f"{self._max_package_pixels} pixels"
                     )
-            headers.append(header)
-        return list(
-            self._decoders.map(
-                lambda position: self._see_one(served, position, pictures[position], headers[position]),
-                range(len(pictures)),
-            )
-        )
+            except PictureProblem as problem:
+                seen.append(_Seen(position, hashlib.sha256(picture.data).hexdigest(), None, problem))
+            else:
+                pixels += header.width * header.height
+                seen.append(_Seen(position, header.sha256, header, None))
+        return seen
 
-    def _header(self, picture: SubmittedPicture) -> PictureHeader | PictureProblem:
-        if picture.data is None:
-            return PictureUnavailable("fetching pictures by URL is not enabled: send the picture's bytes")
+    def _embed(
+        self, served: Served, pictures: Sequence[SubmittedPicture], seen: Sequence[_Seen]
+    ) -> tuple[dict[int, NDArray[np.float32]], dict[int, PictureProblem], float]:
+        """Vectors and problems by position, and the moment at which the last picture was decoded."""
+        wanted = [(item, item.header) for item in seen if item.header is not None]
+        decoded = time.perf_counter()
+
+        def compute(chosen: Sequence[int]) -> list[Outcome]:
+            nonlocal decoded
+            prepared = list(
+                self._decoders.map(
+                    lambda one: self._prepare(served, pictures[one[0].position], one[1]), (wanted[i] for i in chosen)
+                )
+            )
+            decoded = time.perf_counter()
+            tensors = [one for one in prepared if not isinstance(one, PictureProblem)]
+            embedded = iter(embed_each(served.batcher, tensors))
+            return [one if isinstance(one, PictureProblem) else next(embedded) for one in prepared]
+
+        fingerprint = served.batcher.encoder.fingerprint
+        outcomes = self._cache.outcomes([(fingerprint, header.sha256) for _, header in wanted], compute)
+        vectors: dict[int, NDArray[np.float32]] = {}
+        problems: dict[int, PictureProblem] = {}
+        for (item, _), outcome in zip(wanted, outcomes, strict=True):
+            if isinstance(outcome, PictureProblem):
+                problems[item.position] = outcome
+            else:
+                vectors[item.position] = outcome
+        return vectors, problems, decoded
+
+    def _prepare(
+        self, served: Served, picture: SubmittedPicture, header: PictureHeader
+    ) -> NDArray[np.float32] | PictureProblem:
+        assert picture.data is not None
         try:
-            return self._reader.header(picture.data)
+            return prepare(self._reader, served.batcher.encoder, picture.data, header)
         except PictureProblem as problem:
             return problem
-
-    def _see_one(
-        self, served: Served, position: int, picture: SubmittedPicture, header: PictureHeader | PictureProblem
-    ) -> _Seen:
-        if picture.data is None or isinstance(header, PictureProblem):
-            sha256 = None if picture.data is None else hashlib.sha256(picture.data).hexdigest()
-            return _Seen(position, sha256, None, header if isinstance(header, PictureProblem) else None, None)
-        try:
-            tensor = prepare(self._reader, served.batcher.encoder, picture.data, header)
-        except PictureProblem as problem:
-            return _Seen(position, header.sha256, header, problem, None)
-        return _Seen(position, header.sha256, header, None, tensor)
 
     def _picture_record(
         self, result: PictureResult, pictures: Sequence[SubmittedPicture], matched: _Matched, keep: bool
@@ -257,20 +279,6 @@ class Screener:
             vector=None if vector is None else to_blob(vector),
             stored=stored,
         )
-
-
-def _embed(
-    served: Served, tensors: Mapping[int, NDArray[np.float32]]
-) -> tuple[dict[int, NDArray[np.float32]], dict[int, PictureProblem]]:
-    """Vectors and problems by position."""
-    vectors: dict[int, NDArray[np.float32]] = {}
-    problems: dict[int, PictureProblem] = {}
-    for position, result in zip(tensors, embed_each(served.batcher, list(tensors.values())), strict=True):
-        if isinstance(result, PictureProblem):
-            problems[position] = result
-        else:
-            vectors[position] = result
-    return vectors, problems
 
 
 def _result(seen: _Seen, matches: list[Match]) -> PictureResult:

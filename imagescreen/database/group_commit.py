@@ -1,0 +1,80 @@
+"""Writers that come at the same time share one transaction, and so one wait for the disk."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from sqlalchemy.engine import Connection
+
+from imagescreen.database.session import Database
+from imagescreen.errors import Unavailable
+
+T = TypeVar("T")
+MAX_GROUP = 64
+"""Writes in one transaction: it stays short, so that writers in other processes are not kept waiting."""
+
+
+class GroupCommit:
+    """One thread that writes for all: what comes while it waits for the disk goes into its next transaction together.
+
+    A write that fails takes back what it did itself (a savepoint) and disturbs no other.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queue: deque[tuple[Callable[[Connection], Any], Future[Any]]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._worker = threading.Thread(target=self._work, name="group-commit", daemon=True)
+        self._worker.start()
+
+    def write(self, change: Callable[[Connection], T]) -> T:
+        """The result of `change`, once it is committed and durable. Raises what it raised, or Unavailable."""
+        future: Future[T] = Future()
+        with self._changed:
+            if self._closed:
+                raise Unavailable("the database is closed")
+            self._queue.append((change, future))
+            self._changed.notify()
+        return future.result()
+
+    def close(self) -> None:
+        """Writes what was accepted, and takes no more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._worker.join()
+
+    def _work(self) -> None:
+        while group := self._next_group():
+            self._write_group(group)
+
+    def _next_group(self) -> list[tuple[Callable[[Connection], Any], Future[Any]]]:
+        with self._changed:
+            while not self._queue and not self._closed:
+                self._changed.wait()
+            return [self._queue.popleft() for _ in range(min(MAX_GROUP, len(self._queue)))]
+
+    def _write_group(self, group: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
+        done: list[tuple[Future[Any], Any]] = []
+        failed: list[tuple[Future[Any], BaseException]] = []
+        try:
+            with self._database.write_connection() as connection:
+                for change, future in group:
+                    try:
+                        with connection.begin_nested():
+                            result = change(connection)
+                    except Exception as problem:
+                        failed.append((future, problem))
+                    else:
+                        done.append((future, result))
+        except BaseException as problem:
+            # The transaction did not end well: nobody's write is there.
+            failed = [(future, problem) for _, future in group]
+            done = []
+        for future, result in done:
+            future.set_result(result)
+        for future, reason in failed:
+            future.set_exception(reason)

@@ -1,0 +1,70 @@
+"""Writers share transactions: all that is acknowledged is there, and one that fails disturbs no other."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, insert, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from imagescreen.database.feed import now
+from imagescreen.database.group_commit import MAX_GROUP, GroupCommit
+from imagescreen.database.migrate import migrate
+from imagescreen.database.session import Database
+from imagescreen.database.tables import PolicyRow
+from imagescreen.errors import Unavailable
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'db.sqlite3'}")
+    migrate(database)
+    yield database
+    database.close()
+
+
+def write_policy(writer: GroupCommit, name: str) -> str:
+    def change(connection: Connection) -> str:
+        connection.execute(insert(PolicyRow), {"version": name, "document": "", "first_used_at": now()})
+        return name
+
+    return writer.write(change)
+
+
+def stored(database: Database) -> int:
+    with database.read() as session:
+        return session.scalar(select(func.count()).select_from(PolicyRow)) or 0
+
+
+def test_what_is_acknowledged_is_committed_and_a_failing_write_disturbs_no_other(database: Database) -> None:
+    writer = GroupCommit(database)
+    names = [f"policy {number % 150}" for number in range(200)]
+    with ThreadPoolExecutor(16) as pool:
+        futures = [pool.submit(write_policy, writer, name) for name in names]
+    failed = [future for future in futures if future.exception() is not None]
+    assert len(failed) == 50
+    assert all(isinstance(future.exception(), IntegrityError) for future in failed)
+    assert stored(database) == 150
+    writer.close()
+
+
+def test_more_than_one_group_can_take_is_written_in_several(database: Database) -> None:
+    writer = GroupCommit(database)
+    with ThreadPoolExecutor(2 * MAX_GROUP) as pool:
+        with database.write():
+            # The write lock is held, so all of them queue up behind it.
+            futures = [pool.submit(write_policy, writer, f"policy {number}") for number in range(2 * MAX_GROUP)]
+        done = {future.result(60) for future in futures}
+    assert done == {f"policy {number}" for number in range(2 * MAX_GROUP)}
+    writer.close()
+
+
+def test_a_closed_writer_refuses_and_loses_nothing(database: Database) -> None:
+    writer = GroupCommit(database)
+    write_policy(writer, "one")
+    writer.close()
+    with pytest.raises(Unavailable):
+        write_policy(writer, "two")
+    assert stored(database) == 1
