@@ -1,18 +1,23 @@
-# Two commands matter: `make run` and `make test`. PIP_ARGS chooses another package index, PORT another port.
+# Two commands matter: `make run` and `make test`. PIP_ARGS chooses another package index, PORT another port,
+# ROUNDS how often `make torture` kills something.
 PYTHON ?= python3
 PIP_ARGS ?=
 PORT ?= 8000
+ROUNDS ?= 200
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: run test check format clean
+.PHONY: run test torture check format clean
 
 run: $(VENV)/.installed
 	$(BIN)/python scripts/serve.py --sample --port $(PORT)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+torture: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.torture --rounds $(ROUNDS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
