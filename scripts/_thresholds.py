@@ -3,7 +3,7 @@
 from _console import out
 from rich.table import Table
 
-from imagescreen.jobs.reindex import Built
+from imagescreen.jobs.build import Built
 
 
 def show_built(built: Built) -> None:
@@ -13,10 +13,12 @@ def show_built(built: Built) -> None:
         f"model {manifest.model}",
         markup=False,
     )
-    if built.thresholds is None:
-        out.print(f"no thresholds, so every package goes to review: {built.uncalibrated}", style="yellow", markup=False)
+    measured, thresholds = built.measured, built.measured.thresholds
+    if thresholds is None:
+        out.print(
+            f"no thresholds, so every package goes to review: {measured.uncalibrated}", style="yellow", markup=False
+        )
         return
-    thresholds = built.thresholds
     table = Table("category", "review above", "of ordinary", "hold above", "of ordinary")
     rows = [*sorted(thresholds.categories), None]
     for category in rows:
@@ -31,8 +33,8 @@ def show_built(built: Built) -> None:
         )
     out.print(table)
     out.print(
-        f"measured on {thresholds.pictures} ordinary pictures, of which {built.flagged_share:.2%} would be flagged and "
-        f"{built.held_share:.2%} held over all categories together"
+        f"measured on {thresholds.pictures} ordinary pictures, of which {measured.flagged_share:.2%} would be flagged and "
+        f"{measured.held_share:.2%} held over all categories together"
     )
     if any(pair.hold is None for pair in (thresholds.overall, *thresholds.categories.values())):
         out.print(

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, select
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import now
@@ -27,12 +27,17 @@ def calibration_blobs(session: Session, *, fingerprint: str) -> tuple[list[bytes
     return [row[0] for row in rows if row[0] is not None], sum(1 for row in rows if row[0] is None)
 
 
-def calibration_pictures_without_vector(session: Session, *, fingerprint: str, limit: int) -> Sequence[tuple[int, str]]:
-    """(id, sha256), by id."""
+def count_calibration_pictures_without_vector(session: Session, *, fingerprint: str) -> int:
+    return session.scalar(select(func.count()).select_from(_without_vector(fingerprint).subquery())) or 0
+
+
+def calibration_pictures_without_vector(
+    session: Session, *, fingerprint: str, after: int, limit: int
+) -> Sequence[tuple[int, str]]:
+    """(id, sha256), by id, of those after the id `after`."""
     rows = session.execute(
-        select(CalibrationPictureRow.id, CalibrationPictureRow.sha256)
-        .outerjoin(CalibrationVectorRow, _vector_of(fingerprint))
-        .where(CalibrationVectorRow.vector.is_(None))
+        _without_vector(fingerprint)
+        .where(CalibrationPictureRow.id > after)
         .order_by(CalibrationPictureRow.id)
         .limit(limit)
     )
@@ -66,6 +71,14 @@ def remove_calibration_pictures(session: Session, sha256s: Collection[str]) -> N
     for key in [row[0] for row in rows if row[1] in sha256s]:
         session.execute(delete(CalibrationVectorRow).where(CalibrationVectorRow.calibration_picture_id == key))
         session.execute(delete(CalibrationPictureRow).where(CalibrationPictureRow.id == key))
+
+
+def _without_vector(fingerprint: str) -> Select[tuple[int, str]]:
+    return (
+        select(CalibrationPictureRow.id, CalibrationPictureRow.sha256)
+        .outerjoin(CalibrationVectorRow, _vector_of(fingerprint))
+        .where(CalibrationVectorRow.vector.is_(None))
+    )
 
 
 def _vector_of(fingerprint: str) -> ColumnElement[bool]:

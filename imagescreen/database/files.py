@@ -7,13 +7,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from imagescreen.errors import BrokenInstallation, NotFound
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED = ".writing-"
+_TIDIED = ".tidied"
 
 
 class PictureFiles:
@@ -65,18 +66,42 @@ class PictureFiles:
             path.unlink()
             return True
 
-    def older_than(self, age: timedelta) -> Iterator[str]:
-        """The sha256 of every file that was put at least that long ago."""
-        for path in self._folder.glob("??/*"):
-            if _SHA256.fullmatch(path.name) and _is_older(path, age):
-                yield path.name
+    def older_than(self, age: timedelta, *, since: datetime | None = None) -> Iterator[str]:
+        """The sha256 of every file that was put at least that long ago, and after `since` (None: ever)."""
+        for folder in self._changed_folders(since):
+            for entry in os.scandir(folder):
+                if _SHA256.fullmatch(entry.name) and _is_older(Path(entry.path), age) and _is_after(entry, since):
+                    yield entry.name
 
-    def remove_unfinished(self, age: timedelta) -> int:
-        """Removes what killed writers left behind, and says how many there were."""
-        left = [path for path in self._folder.glob(f"??/{_UNFINISHED}*") if _is_older(path, age)]
+    def remove_unfinished(self, age: timedelta, *, since: datetime | None = None) -> int:
+        """Removes what writers killed after `since` (None: ever) left behind, and says how many files there were."""
+        left = [
+            path
+            for folder in self._changed_folders(since)
+            for path in folder.glob(f"{_UNFINISHED}*")
+            if _is_older(path, age)
+        ]
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
+
+    def tidied_until(self) -> datetime | None:
+        """Until when everything that was put has been looked at; None: never."""
+        try:
+            return datetime.fromtimestamp((self._folder / _TIDIED).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return None
+
+    def note_tidied(self, until: datetime) -> None:
+        if self._folder.is_dir():
+            marker = self._folder / _TIDIED
+            marker.touch()
+            os.utime(marker, (until.timestamp(),) * 2)
+
+    def _changed_folders(self, since: datetime | None) -> Iterator[Path]:
+        for folder in self._folder.glob("??"):
+            if since is None or folder.stat().st_mtime >= since.timestamp():
+                yield folder
 
     @contextmanager
     def _lock(self, kind: int) -> Iterator[None]:
@@ -103,5 +128,12 @@ def _fsync_folder(folder: Path) -> None:
 def _is_older(path: Path, age: timedelta) -> bool:
     try:
         return path.stat().st_mtime < time.time() - age.total_seconds()
+    except FileNotFoundError:
+        return False
+
+
+def _is_after(entry: os.DirEntry[str], since: datetime | None) -> bool:
+    try:
+        return since is None or entry.stat().st_mtime >= since.timestamp()
     except FileNotFoundError:
         return False

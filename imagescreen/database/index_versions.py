@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import ChangeKind, append_change, now
-from imagescreen.database.tables import IndexActivationRow, IndexVersionRow
+from imagescreen.database.tables import ChangeRow, IndexActivationRow, IndexVersionRow, Json
 
 
 def current_version(session: Session) -> IndexVersionRow | None:
@@ -42,6 +42,37 @@ def current_activation(session: Session) -> Activation | None:
         select(IndexActivationRow.id, IndexActivationRow.version).order_by(IndexActivationRow.id.desc()).limit(1)
     ).one_or_none()
     return None if row is None else Activation(row[0], row[1])
+
+
+def record_version(
+    session: Session,
+    *,
+    version: str,
+    model: str,
+    fingerprint: str,
+    sequence: int,
+    manifest: Json,
+    built_at: datetime,
+) -> None:
+    """Keeps a version's row for good, also when its folder is deleted: old screenings name it. Twice is harmless."""
+    if session.get(IndexVersionRow, version) is None:
+        session.add(
+            IndexVersionRow(
+                version=version,
+                model=model,
+                fingerprint=fingerprint,
+                sequence=sequence,
+                manifest=manifest,
+                built_at=built_at,
+            )
+        )
+        session.flush()
+
+
+def changed_references(session: Session, *, after: int) -> int:
+    """How many references the feed names after a sequence number: what servers apply on top of a version."""
+    changed = select(ChangeRow.reference_id).where(ChangeRow.sequence > after, ChangeRow.reference_id.is_not(None))
+    return session.scalar(select(func.count()).select_from(changed.distinct().subquery())) or 0
 
 
 class IndexVersionSummary(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from imagescreen.database.tables import ReferencePictureRow, ReferenceRow, ReferenceVectorRow
+from imagescreen.database.tables import ChangeRow, ReferencePictureRow, ReferenceRow, ReferenceVectorRow
 
 _CHUNK = 500
 """Ids bound in one statement; SQLite's limit is 32,766."""
@@ -99,30 +99,6 @@ def pictures_of(
             yield MatchablePicture(picture_id, reference_id, vector if here else None, here and vector is None)
 
 
-def matching_pictures(
-    session: Session, *, fingerprint: str, moment: datetime, chunk: int = 10_000
-) -> Iterator[Sequence[tuple[int, UUID, bytes]]]:
-    """(picture id, reference id, vector) of everything that matches now, by picture id, in chunks."""
-    statement = (
-        select(ReferencePictureRow.id, ReferencePictureRow.reference_id, ReferenceVectorRow.vector)
-        .join(ReferenceRow, ReferenceRow.id == ReferencePictureRow.reference_id)
-        .join(
-            ReferenceVectorRow,
-            and_(
-                ReferenceVectorRow.reference_picture_id == ReferencePictureRow.id,
-                ReferenceVectorRow.fingerprint == fingerprint,
-            ),
-        )
-        .where(ReferencePictureRow.removed_at.is_(None), matches_at(moment))
-        .order_by(ReferencePictureRow.id)
-        .limit(chunk)
-    )
-    last = 0
-    while rows := session.execute(statement.where(ReferencePictureRow.id > last)).all():
-        yield [(row[0], row[1], row[2]) for row in rows]
-        last = rows[-1][0]
-
-
 def any_known_item_matches(session: Session, *, moment: datetime, kind: str) -> bool:
     """Whether some reference of that kind with a present picture matches at that moment."""
     return (
@@ -141,9 +117,28 @@ def count_without_vector(session: Session, *, fingerprint: str) -> int:
     return session.scalar(select(func.count()).select_from(_without_vector(fingerprint).subquery())) or 0
 
 
-def pictures_without_vector(session: Session, *, fingerprint: str, limit: int) -> Sequence[tuple[int, str]]:
-    """(picture id, sha256) of present pictures that have no vector in this embedding space, by id."""
-    rows = session.execute(_without_vector(fingerprint).order_by(ReferencePictureRow.id).limit(limit))
+def lacks_vector_since(session: Session, sequence: int, *, fingerprint: str) -> bool:
+    """Whether a reference that the feed names after a sequence number has a present picture without a vector.
+
+    Costs what came since, and not a look at every picture: it is asked while nobody else can write.
+    """
+    changed = session.scalars(
+        select(ChangeRow.reference_id)
+        .where(ChangeRow.sequence > sequence, ChangeRow.reference_id.is_not(None))
+        .distinct()
+    ).all()
+    for start in range(0, len(changed), _CHUNK):
+        chosen = ReferencePictureRow.reference_id.in_(changed[start : start + _CHUNK])
+        if session.execute(_without_vector(fingerprint).where(chosen).limit(1)).first() is not None:
+            return True
+    return False
+
+
+def pictures_without_vector(session: Session, *, fingerprint: str, after: int, limit: int) -> Sequence[tuple[int, str]]:
+    """(picture id, sha256) of present pictures with no vector in this embedding space, by id, from after `after` on."""
+    rows = session.execute(
+        _without_vector(fingerprint).where(ReferencePictureRow.id > after).order_by(ReferencePictureRow.id).limit(limit)
+    )
     return [(row[0], row[1]) for row in rows]
 
 

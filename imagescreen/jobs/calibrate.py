@@ -17,8 +17,9 @@ from imagescreen.database.calibration_set import (
 )
 from imagescreen.database.vectors import to_blob
 from imagescreen.errors import InvalidContent, PictureProblem
+from imagescreen.jobs.build import Built
 from imagescreen.jobs.progress import Progress, silent
-from imagescreen.jobs.reindex import Built, reindex
+from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.pictures import PictureHeader
 from imagescreen.references.enrolment import NewPicture

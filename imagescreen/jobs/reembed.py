@@ -1,12 +1,18 @@
 """Embeds every stored picture with another model. What is embedded stays, so it can be interrupted and go on."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from imagescreen.database.calibration_set import calibration_pictures_without_vector
-from imagescreen.database.matchable import pictures_without_vector
+from imagescreen.database.calibration_set import (
+    calibration_pictures_without_vector,
+    count_calibration_pictures_without_vector,
+)
+from imagescreen.database.matchable import count_without_vector, pictures_without_vector
 from imagescreen.database.tables import CalibrationVectorRow, ReferenceVectorRow
 from imagescreen.database.vectors import to_blob
 from imagescreen.embedding.encoder import Encoder
@@ -15,64 +21,89 @@ from imagescreen.jobs.progress import Progress
 from imagescreen.jobs.workbench import Workbench
 
 CHUNK = 64
-"""Pictures in one commit."""
+"""Pictures in one commit, and in one batch of the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One table of pictures: what lacks a vector, and how a vector is stored."""
+    """One table of pictures: what lacks a vector, after a key, and how a vector is stored."""
 
     what: str
+    count: Callable[[Session], int]
     pending: Callable[[Session, int], Sequence[tuple[int, str]]]
     make_row: Callable[[int, bytes], ReferenceVectorRow | CalibrationVectorRow]
 
 
-def reembed(bench: Workbench, encoder: Encoder, progress: Progress) -> None:
-    """Gives every reference and calibration picture a vector of `encoder`.
+def reembed(bench: Workbench, encoder: Encoder, progress: Progress) -> int:
+    """Gives every reference and calibration picture a vector of `encoder`, and returns how many lacked one.
 
     Raises BrokenInstallation that names the picture whose stored bytes are gone or damaged.
     """
     fingerprint = encoder.fingerprint
     references = _Task(
         "references",
-        lambda session, limit: pictures_without_vector(session, fingerprint=fingerprint, limit=limit),
+        lambda session: count_without_vector(session, fingerprint=fingerprint),
+        lambda session, after: pictures_without_vector(session, fingerprint=fingerprint, after=after, limit=CHUNK),
         lambda key, vector: ReferenceVectorRow(reference_picture_id=key, fingerprint=fingerprint, vector=vector),
     )
     ordinary = _Task(
         "calibration pictures",
-        lambda session, limit: calibration_pictures_without_vector(session, fingerprint=fingerprint, limit=limit),
+        lambda session: count_calibration_pictures_without_vector(session, fingerprint=fingerprint),
+        lambda session, after: calibration_pictures_without_vector(
+            session, fingerprint=fingerprint, after=after, limit=CHUNK
+        ),
         lambda key, vector: CalibrationVectorRow(calibration_picture_id=key, fingerprint=fingerprint, vector=vector),
     )
-    for task in (references, ordinary):
-        _embed_all(bench, encoder, task, progress)
+    return sum(_embed_all(bench, encoder, task, progress) for task in (references, ordinary))
 
 
-def _embed_all(bench: Workbench, encoder: Encoder, task: _Task, progress: Progress) -> None:
+def _embed_all(bench: Workbench, encoder: Encoder, task: _Task, progress: Progress) -> int:
+    """Once through the table by key; what is added behind is found as well, since keys only grow."""
     with bench.database.read() as session:
-        total = len(task.pending(session, 1 << 31))
-    done = 0
-    while True:
-        with bench.database.read() as session:
-            chunk = task.pending(session, CHUNK)
-        if not chunk:
-            return
-        vectors = [_embed(bench, encoder, key, sha256) for key, sha256 in chunk]
-        with bench.database.write() as session:
-            for (key, _), vector in zip(chunk, vectors, strict=True):
-                session.merge(task.make_row(key, vector))
-        done += len(chunk)
-        progress(f"embedding {task.what} with {encoder.name}", done, max(total, done))
+        total = task.count(session)
+    done = last = 0
+    with ThreadPoolExecutor(bench.settings.decode_threads or 1) as decoders:
+        while True:
+            with bench.database.read() as session:
+                chunk = task.pending(session, last)
+            if not chunk:
+                return done
+            tensors = list(decoders.map(lambda item: _prepare(bench, encoder, *item), chunk))
+            vectors = _encode(encoder, chunk, tensors)
+            with bench.database.write() as session:
+                for (key, _), vector in zip(chunk, vectors, strict=True):
+                    session.merge(task.make_row(key, to_blob(vector)))
+            last = chunk[-1][0]
+            done += len(chunk)
+            progress(f"embedding {task.what} with {encoder.name}", done, max(total, done))
 
 
-def _embed(bench: Workbench, encoder: Encoder, key: int, sha256: str) -> bytes:
+def _prepare(bench: Workbench, encoder: Encoder, key: int, sha256: str) -> NDArray[np.float32]:
     try:
         data = bench.files.get(sha256)
         header = bench.reader.header(data)
         if header.sha256 != sha256:
             raise BrokenInstallation("its content is not what its name says")
-        picture = bench.reader.read(data, header, reduce_to=encoder.input_side)
-        return to_blob(encoder.encode(encoder.preprocess(picture.image)[None])[0])
+        return encoder.preprocess(bench.reader.read(data, header, reduce_to=encoder.input_side).image)
     except ImagescreenError as error:
-        raise BrokenInstallation(
-            f"stored picture {key} (sha256 {sha256}) cannot be embedded: {error.detail}"
-        ) from error
+        raise _unembeddable(key, sha256, error) from error
+
+
+def _encode(
+    encoder: Encoder, chunk: Sequence[tuple[int, str]], tensors: Sequence[NDArray[np.float32]]
+) -> Sequence[NDArray[np.float32]]:
+    try:
+        return list(encoder.encode(np.stack(tensors)))
+    except ImagescreenError:
+        # One by one, to find the picture that the model cannot take.
+        vectors = []
+        for (key, sha256), tensor in zip(chunk, tensors, strict=True):
+            try:
+                vectors.append(encoder.encode(tensor[np.newaxis])[0])
+            except ImagescreenError as error:
+                raise _unembeddable(key, sha256, error) from error
+        return vectors
+
+
+def _unembeddable(key: int, sha256: str, error: ImagescreenError) -> BrokenInstallation:
+    return BrokenInstallation(f"stored picture {key} (sha256 {sha256}) cannot be embedded: {error.detail}")

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from imagescreen.database.files import PictureFiles
 from imagescreen.database.group_commit import GroupCommit
@@ -29,6 +30,10 @@ class Store:
     settings: Settings
     database: Database
     files: PictureFiles
+
+    @property
+    def versions_dir(self) -> Path:
+        return self.settings.index_dir / "versions"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def test_a_calibration_set_that_is_too_small_is_refused_and_grows(bench: Workben
     with pytest.raises(Exception, match="at least 99 are needed, 59 more"):
         calibrate(bench, ordinary(40), total=40, source="test", built_by="test")
     built = reindex(bench, built_by="test")
-    assert built.thresholds is None and "59 more" in (built.uncalibrated or "")
+    assert built.thresholds is None and "59 more" in (built.measured.uncalibrated or "")
     intake, built = calibrate(bench, ordinary(100), total=100, source="test", built_by="test")
     assert (intake.added, intake.known) == (60, 40)
     assert built.thresholds is not None and built.thresholds.pictures == 100
