@@ -4,89 +4,104 @@ One path for changes of this process and of others: an entry only says *which* r
 is read from the database. So entries may be applied twice, late, or several at once.
 """
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from uuid import UUID
+from datetime import datetime
 
 import structlog
-from sqlalchemy.orm import Session
+from uuid_utils.compat import uuid7
 
-from imagescreen.database.feed import now, read_changes
-from imagescreen.database.index_versions import current_version
-from imagescreen.database.matchable import any_known_item_matches, pictures_of, references_turned_by_time
+from imagescreen.database.feed import now
+from imagescreen.database.index_versions import Activation, current_activation
+from imagescreen.database.processes import ProcessReport
 from imagescreen.database.session import Database
-from imagescreen.database.vectors import from_blobs
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.errors import ImagescreenError
-from imagescreen.matching import PictureChange
-from imagescreen.references.facts import ReferenceKind
+from imagescreen.references.fallback import older_versions
+from imagescreen.references.following import Followed, advance
+from imagescreen.references.heartbeat import Heartbeat
+from imagescreen.references.loading import MAX_TURN_WAIT_S, BackgroundLoading, Refused, loading_turn
 from imagescreen.serving.loader import Loader
-from imagescreen.serving.state import Served, Serving
+from imagescreen.serving.state import Serving
 
 RETIRED_BATCHER_S = 60.0
 """How long a replaced model stays usable for the requests that took it before the switch."""
 
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class FollowerState:
-    """How far this process is; `behind_s` is the time since the last successful look at the feed."""
+    """How far this process is.
+
+    `behind_s` is the time since the last look at the feed after which everything was served. `loading` names the
+    version that will be switched to, `switch_s` is how long the last switch took from the first look that saw it.
+    """
 
     sequence: int
     behind_s: float
     error: str | None
     pictures_without_vector: int
+    loading: str | None
+    switch_s: float | None
 
 
 class Follower:
     """Keeps `Serving` up with the database. `poll` is one look; `start` looks every `poll_s` in a thread.
 
-    `clock` tells the moment that suspensions and validity dates are judged at.
+    Until it is started, `poll` loads a version that became current itself. Once started, versions are loaded beside
+    the looks, which go on with the old version meanwhile, and the process reports what it serves.
+
+    `clock` tells the moment that suspensions and validity dates are judged at; `turn_wait_s` is how long a process
+    waits at most while others load.
     """
 
     def __init__(
-        self, database: Database, loader: Loader, *, poll_s: float, clock: Callable[[], datetime] = now
+        self,
+        database: Database,
+        loader: Loader,
+        *,
+        poll_s: float,
+        clock: Callable[[], datetime] = now,
+        turn_wait_s: float = MAX_TURN_WAIT_S,
     ) -> None:
         self._database = database
         self._loader = loader
         self._poll_s = poll_s
         self._clock = clock
+        self._turn_wait_s = turn_wait_s
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._log = structlog.get_logger("imagescreen.follower")
+        self._thread: threading.Thread | None = None
+        self._background: BackgroundLoading | None = None
+        self._heartbeat: Heartbeat | None = None
         self._retired: list[tuple[float, Batcher]] = []
-        self._refused: str | None = None
-        self._without_vector: set[int] = set()
-        self._judged_at = _BEGINNING
-        self._switched = True
+        self._loaded: tuple[Activation, Followed] | None = None
+        self._refused: Activation | None = None
+        self._problem: str | None = None
+        self._seen: tuple[Activation, float] | None = None
+        self._switch_s: float | None = None
         self._last_success = time.monotonic()
         self._error: str | None = None
-        self.serving = self._first()
+        self.process_id = uuid7()
+        self._started_at = now()
+        self._followed = self._first()
+        self.serving = Serving(self._followed.served)
         self.poll()
 
     def poll(self) -> None:
         """Takes everything that is committed by now into what is served."""
         with self._lock:
-            before = self.serving.current()
-            served, problem = self._current_version(before)
             moment = self._clock()
-            try:
-                with self._database.read() as session:
-                    served = self._with_changes(session, served, moment)
-            except BaseException:
-                if served.batcher is not before.batcher:
-                    served.batcher.close()
-                raise
-            self.serving.replace(served, problem)
-            self._switched = False
-            if served.batcher is not before.batcher:
-                self._retired.append((time.monotonic(), before.batcher))
-            self._judged_at = moment
+            with self._database.read() as session:
+                wanted = current_activation(session)
+            chosen = self._chosen(wanted)
+            with self._database.read() as session:
+                followed = advance(session, chosen, moment)
+            self._serve(followed)
             self._last_success = time.monotonic()
             self._error = None
             self._close_retired()
@@ -99,14 +114,22 @@ class Follower:
             self._note_failure(error)
 
     def start(self) -> None:
+        with self._lock:
+            self._background = BackgroundLoading(self._load_in_turn, self._drop, self._stop)
+        self._heartbeat = Heartbeat(self._database, self.report)
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread and the models."""
+        """Ends the threads and the models."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        if self._background is not None:
+            self._background.close()
+        if self._heartbeat is not None:
+            self._heartbeat.close()
+        self._forget_loaded()
         for _, batcher in self._retired:
             batcher.close()
         self.serving.current().batcher.close()
@@ -116,7 +139,31 @@ class Follower:
             sequence=self.serving.current().snapshot.sequence,
             behind_s=time.monotonic() - self._last_success,
             error=self._error,
-            pictures_without_vector=len(self._without_vector),
+            pictures_without_vector=len(self._followed.without_vector),
+            loading=None if self._background is None else self._background.loading,
+            switch_s=self._switch_s,
+        )
+
+    def report(self) -> ProcessReport:
+        """What this process serves, for the other ones."""
+        served, state = self.serving.current(), self.state()
+        snapshot = served.snapshot
+        return ProcessReport(
+            id=self.process_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._started_at,
+            seen_at=now(),
+            version=snapshot.version,
+            model=served.batcher.encoder.name,
+            fingerprint=snapshot.fingerprint,
+            sequence=snapshot.sequence,
+            references=snapshot.reference_count,
+            pictures=snapshot.picture_count,
+            changes_since_version=snapshot.changes_since_version,
+            feed_behind_s=round(state.behind_s, 3),
+            loading=state.loading,
+            problem=self.serving.problem or state.error,
         )
 
     def _run(self) -> None:
@@ -131,85 +178,114 @@ class Follower:
         self._error = error.detail if isinstance(error, ImagescreenError) else "the change feed cannot be read"
         self._log.error("feed_not_followed", error=self._error, exc_info=error)
 
-    def _first(self) -> Serving:
+    def _first(self) -> Followed:
+        """What is current; where that is refused, the newest sound version before it."""
         with self._database.read() as session:
-            row = current_version(session)
-        if row is not None:
-            try:
-                served = self._loader.version(row.version)
-            except Exception as error:
-                problem = self._refuse(row.version, error)
-            else:
-                self._judged_at = _as_of(served)
-                return Serving(served)
-        served = self._loader.without_version()
-        serving = Serving(served)
-        serving.replace(served, None if row is None else problem)
-        return serving
+            wanted = current_activation(session)
+        if wanted is None:
+            return Followed.from_start(self._loader.without_version())
+        loaded = self._load(wanted.version, None)
+        if isinstance(loaded, Followed):
+            return loaded
+        self._refused, self._problem = wanted, loaded.why
+        with self._database.read() as session:
+            older = older_versions(session, wanted.version, self._loader.versions_dir)
+        for version in older:
+            fallback = self._load(version, None)
+            if isinstance(fallback, Followed):
+                self._problem = f"{loaded.why}; index version {version} is served in its place"
+                self._log.warning("older_index_version_served", version=version)
+                return fallback
+        return Followed.from_start(self._loader.without_version())
 
-    def _current_version(self, served: Served) -> tuple[Served, str | None]:
-        """What the database says is current, if it is sound, else what was served before and why it stays."""
-        with self._database.read() as session:
-            row = current_version(session)
-        if row is None or row.version == served.snapshot.version:
-            self._refused = None
-            return served, None
-        if row.version == self._refused:
+    def _chosen(self, wanted: Activation | None) -> Followed:
+        """What to serve from now on: the version that is current, once it is loaded, else what was served before."""
+        if self._loaded is not None and self._loaded[0] != wanted:
+            self._forget_loaded()
+        if wanted is None or wanted.version == self._followed.served.snapshot.version:
+            self._refused = self._problem = self._seen = None
+            if self._background is not None:
+                self._background.forget()
+            return self._followed
+        if wanted == self._refused:
             # The same broken version is not read again at every look.
-            return served, self.serving.problem
+            return self._followed
+        if self._seen is None or self._seen[0] != wanted:
+            self._seen = (wanted, time.monotonic())
+        if self._loaded is None:
+            loaded = self._ask(wanted)
+            if loaded is None:
+                return self._followed
+            if isinstance(loaded, Refused):
+                self._refused, self._problem = wanted, loaded.why
+                return self._followed
+            self._loaded = (wanted, loaded)
+        return self._loaded[1]
+
+    def _serve(self, followed: Followed) -> None:
+        before = self._followed.served
+        served = followed.served
+        if self._loaded is not None:
+            # Only now: until the changes since were applied, a look may fail, and the next one goes on from there.
+            activation, self._loaded = self._loaded[0], None
+            self._refused = self._problem = None
+            if self._seen is not None:
+                self._switch_s = time.monotonic() - self._seen[1]
+            self._log.info(
+                "index_version_served",
+                version=activation.version,
+                model=served.batcher.encoder.name,
+                switch_s=round(self._switch_s or 0, 3),
+            )
+        self._followed = followed
+        self.serving.replace(served, self._problem)
+        if served.batcher is not before.batcher:
+            self._retired.append((time.monotonic(), before.batcher))
+
+    def _ask(self, wanted: Activation) -> Followed | Refused | None:
+        if self._background is None:
+            return self._load(wanted.version, self._followed.served.batcher)
+        return self._background.ask(wanted)
+
+    def _load(self, version: str, running: Batcher | None) -> Followed | Refused:
         try:
-            switched = self._loader.version(row.version, running=served.batcher)
+            return Followed.from_start(self._loader.version(version, running=running))
         except Exception as error:
-            # Whatever it is (no memory for a second model, say): the old version keeps serving.
-            return served, self._refuse(row.version, error)
-        self._refused = None
-        self._switched = True
-        self._without_vector.clear()
-        self._judged_at = _as_of(switched)
-        self._log.info("index_version_served", version=row.version, model=switched.batcher.encoder.name)
-        return switched, None
+            # Whatever it is (no memory for a second model, say): what is served goes on.
+            known = isinstance(error, ImagescreenError)
+            why = (
+                error.detail if isinstance(error, ImagescreenError) else f"it cannot be loaded ({type(error).__name__})"
+            )
+            self._log.error("index_version_refused", version=version, error=why, exc_info=None if known else error)
+            return Refused(f"index version {version} is current but was refused: {why}")
 
-    def _refuse(self, version: str, error: Exception) -> str:
-        self._refused = version
-        known = isinstance(error, ImagescreenError)
-        why = error.detail if isinstance(error, ImagescreenError) else f"it cannot be loaded ({type(error).__name__})"
-        self._log.error("index_version_refused", version=version, error=why, exc_info=None if known else error)
-        return f"index version {version} is current but was refused: {why}"
+    def _load_in_turn(self, wanted: Activation) -> Followed | Refused:
+        """With the changes since the version, so that the look that switches has little left to do."""
+        with loading_turn(self._loader.versions_dir.parent, self._stop, self._turn_wait_s):
+            loaded = self._load(wanted.version, self.serving.current().batcher)
+            if isinstance(loaded, Refused):
+                return loaded
+            try:
+                with self._database.read() as session:
+                    return advance(session, loaded, self._clock())
+            except Exception as error:
+                # The look that takes it tries again, and tells when it cannot.
+                self._log.warning("changes_not_applied", version=wanted.version, exc_info=error)
+                return loaded
 
-    def _with_changes(self, session: Session, served: Served, moment: datetime) -> Served:
-        snapshot = served.snapshot
-        sequence = snapshot.sequence
-        changed: set[UUID] = set()
-        while entries := read_changes(session, after=sequence):
-            changed.update(entry.reference_id for entry in entries if entry.reference_id is not None)
-            sequence = entries[-1].sequence
-        changed.update(references_turned_by_time(session, after=self._judged_at, until=moment))
-        if not changed and sequence == snapshot.sequence and not self._switched:
-            return served
-        pictures = list(pictures_of(session, sorted(changed), fingerprint=snapshot.fingerprint, moment=moment))
-        for picture in pictures:
-            (self._without_vector.add if picture.lacks_vector else self._without_vector.discard)(picture.picture_id)
-        vectors = iter(
-            from_blobs([picture.vector for picture in pictures if picture.vector is not None], snapshot.dimension)
-        )
-        changes = [
-            PictureChange(picture.picture_id, picture.reference_id, None if picture.vector is None else next(vectors))
-            for picture in pictures
-        ]
-        return Served(
-            served.batcher,
-            snapshot.with_changes(changes, sequence),
-            served.thresholds,
-            any_known_item_matches(session, moment=moment, kind=ReferenceKind.KNOWN_ITEM.value),
-        )
+    def _forget_loaded(self) -> None:
+        if self._loaded is not None:
+            self._drop(self._loaded[1])
+            self._loaded = None
+
+    def _drop(self, followed: Followed) -> None:
+        """Ends a model that was loaded for nothing; one that serves, or served until a moment ago, stays."""
+        used = [self.serving.current().batcher, *(batcher for _, batcher in self._retired)]
+        if not any(followed.served.batcher is batcher for batcher in used):
+            followed.served.batcher.close()
 
     def _close_retired(self) -> None:
         old = [item for item in self._retired if time.monotonic() - item[0] > RETIRED_BATCHER_S]
         self._retired = [item for item in self._retired if item not in old]
         for _, batcher in old:
             batcher.close()
-
-
-def _as_of(served: Served) -> datetime:
-    manifest = served.snapshot.manifest
-    return _BEGINNING if manifest is None else manifest.as_of
