@@ -2,10 +2,10 @@
 
 from imagescreen.matching.changes import PictureChange
 from imagescreen.matching.draft import Draft, drafting, write_version
+from imagescreen.matching.index_type import IndexType
 from imagescreen.matching.manifest import FileRecord, VersionManifest
 from imagescreen.matching.search import Neighbour
 from imagescreen.matching.snapshot import IndexSnapshot
-from imagescreen.matching.structure import IndexType
 from imagescreen.matching.threads import set_search_threads
 from imagescreen.matching.versions import BrokenVersion, IndexVersion, delete_version, list_versions, open_version
 

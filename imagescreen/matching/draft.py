@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from imagescreen.errors import BrokenIndex
 from imagescreen.matching import structure
 from imagescreen.matching.folders import building, publish, record_of
+from imagescreen.matching.index_type import IndexType
 from imagescreen.matching.manifest import MANIFEST_FILE, FileRecord, VersionManifest, encoded
 from imagescreen.matching.picture_set import KEY, Keys, keys_of
+from imagescreen.matching.progress import Progress, silent
 from imagescreen.matching.soundness import check_vectors
-from imagescreen.matching.structure import IndexType, Progress
+from imagescreen.matching.structure import VECTORS_FILE
 from imagescreen.matching.vector_file import VectorWriter
 from imagescreen.matching.versions import (
     PICTURE_IDS_FILE,
     REFERENCE_ROWS_FILE,
     REFERENCES_FILE,
-    VECTORS_FILE,
     check_attachments,
     read_version,
     spread,
@@ -109,7 +110,7 @@ class Draft:
         built_by: str,
         attachments: Mapping[str, bytes],
         index_type: IndexType | None = None,
-        progress: Progress = structure.silent,
+        progress: Progress = silent,
     ) -> VersionManifest:
         """Build the structure over what was appended, open the version again, and publish it when it is sound.
 
@@ -124,7 +125,7 @@ class Draft:
         try:
             files = {VECTORS_FILE: self._writer.close()}
             built = structure.build(
-                index_type or structure.choose_type(len(ids)), self._writer.mapped(), self._folder, progress
+                index_type or structure.choose_type(len(ids)), self._folder, len(ids), self._dimension, progress
             )
             references = self._write_arrays()
             for name, content in attachments.items():
@@ -141,6 +142,8 @@ class Draft:
                 build_s=round(time.perf_counter() - self._started, 3),
                 index_type=built.index_type,
                 parameters=built.parameters,
+                recall=built.recall,
+                recall_queries=built.recall_queries,
                 pictures=len(ids),
                 references=references,
                 canaries=tuple(ids[spread(len(ids))].tolist()),

@@ -16,7 +16,9 @@ class ExactSearch:
     vectors: NDArray[np.float32]
     error: float = 0.0
 
-    def nearest(self, queries: NDArray[np.float32], depth: int) -> tuple[NDArray[np.float32], NDArray[np.int64], bool]:
+    def nearest(
+        self, queries: NDArray[np.float32], depth: int, effort: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], bool]:
         depth = min(depth, len(self.vectors))
         if not depth:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64), True

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 import msgspec
 
 from imagescreen.errors import BrokenIndex
-from imagescreen.matching.structure import IndexType
+from imagescreen.matching.index_type import IndexType
 
 MANIFEST_FILE = "manifest.json"
 _VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
@@ -27,7 +27,8 @@ class VersionManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `version` is the time of the build and the first 8 hexadecimal digits of the SHA-256 of everything else here, so
     that a manifest damaged or put under another name is noticed. `as_of` is the moment at which what depends on time
-    (a reference's validity) was judged. The pictures `canaries` must find themselves.
+    (a reference's validity) was judged. `recall` is the share of the 10 nearest pictures that a search finds, measured
+    with `recall_queries` queries against looking at everything. The pictures `canaries` must find themselves.
     """
 
     version: str
@@ -41,6 +42,8 @@ class VersionManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     build_s: float
     index_type: IndexType
     parameters: dict[str, int | float | str]
+    recall: float
+    recall_queries: int
     pictures: int
     references: int
     canaries: tuple[int, ...]

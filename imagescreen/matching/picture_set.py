@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagescreen.matching.exact import ExactSearch
-from imagescreen.matching.structure import Structure
+from imagescreen.matching.structure import Rows, Structure
 
 # Reference ids travel as their 16 bytes: numpy sorts and searches them a million at a time, UUID objects it cannot.
 KEY = np.dtype("S16")
@@ -27,10 +27,10 @@ def reference_id_of(key: bytes) -> UUID:
     return UUID(bytes=key.ljust(KEY.itemsize, b"\0"))
 
 
-def locate(ascending: NDArray[Sortable], wanted: NDArray[Sortable]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def locate(ascending: NDArray[Sortable], wanted: NDArray[Sortable]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Where each of `wanted` (m,) stands in `ascending`, and whether it is there at all, both (m,)."""
     if not len(ascending):
-        return np.zeros(len(wanted), np.intp), np.zeros(len(wanted), np.bool_)
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
     rows = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
     return rows, ascending[rows] == wanted
 
@@ -39,8 +39,7 @@ def locate(ascending: NDArray[Sortable], wanted: NDArray[Sortable]) -> tuple[NDA
 class PictureSet:
     """Never changed once made, so any number of threads may search it. The arrays may be maps of files."""
 
-    structure: Structure
-    vectors: NDArray[np.float32]  # (n, d)
+    structure: Structure  # over the vectors (n, d)
     picture_ids: NDArray[np.int64]  # (n,) ascending; row i of everything here is the picture picture_ids[i]
     references: Keys  # (r,) ascending
     reference_rows: NDArray[np.int32]  # (n,) the row in `references` that picture i shows
@@ -54,10 +53,15 @@ class PictureSet:
     def of(cls, vectors: NDArray[np.float32], picture_ids: NDArray[np.int64], keys: Keys) -> Self:
         """In memory, from sound vectors (n, d), unique ascending ids (n,) and the references' keys (n,)."""
         references, reference_rows = np.unique(keys, return_inverse=True)
-        return cls(ExactSearch(vectors), vectors, picture_ids, references, reference_rows.astype(np.int32))
+        return cls(ExactSearch(vectors), picture_ids, references, reference_rows.astype(np.int32))
 
     def __len__(self) -> int:
         return len(self.picture_ids)
 
-    def keys(self, rows: NDArray[np.intp]) -> Keys:
+    @property
+    def vectors(self) -> Rows:
+        """(n, d), to be looked at by rows."""
+        return self.structure.vectors
+
+    def keys(self, rows: NDArray[np.int64]) -> Keys:
         return self.references[self.reference_rows[rows]]

@@ -65,15 +65,17 @@ def nearest_references(
     found: list[list[Neighbour]] = [[] for _ in queries]
     parts = [part for part in parts if len(part)]
     # Twice the bound on the rounding of a float32 inner product of unit vectors, d * 2^-24 (Higham, Accuracy and
-    # Stability of Numerical Algorithms, 2nd ed., section 3.1): FAISS misplaces no picture by more than this.
-    slack = queries.shape[1] * 2.0**-23
+    # Stability of Numerical Algorithms, 2nd ed., section 3.1), and some for decoding codes and for these sums:
+    # FAISS misplaces no picture by more than this.
+    slack = (queries.shape[1] + 16) * 2.0**-23
     pending = list(range(len(queries)))
+    effort = 1
     depth = max(_LEAST_DEPTH, _PICTURES_A_REFERENCE * count)
     if any(part.pictures.structure.error for part in parts):
         depth *= _COMPRESSED
     while pending:
         asked = queries if len(pending) == len(queries) else queries[pending]
-        results = [part.pictures.structure.nearest(asked, depth) for part in parts]
+        results = [part.pictures.structure.nearest(asked, depth, effort) for part in parts]
         too_short = []
         for i, query in enumerate(pending):
             hits = [_hits(part, s[i], rows[i], whole) for part, (s, rows, whole) in zip(parts, results, strict=True)]
@@ -84,6 +86,7 @@ def nearest_references(
                 too_short.append(query)
         pending = too_short
         depth *= _DEEPER
+        effort *= _DEEPER
     return found
 
 

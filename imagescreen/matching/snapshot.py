@@ -155,7 +155,7 @@ def _same(base: PictureSet, changes: list[PictureChange], vectors: NDArray[np.fl
 def _rows_of(part: Searchable, picture_ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """The rows of those of the pictures that are there, superseded or not."""
     rows, present = locate(part.pictures.picture_ids, picture_ids)
-    return rows[present].astype(np.int64)
+    return rows[present]
 
 
 def _superseding(part: Searchable, picture_ids: NDArray[np.int64]) -> Searchable:

@@ -1,69 +1,138 @@
 """The structure of an index: the one place that chooses it, builds it and opens it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imagescreen.errors import BrokenIndex
 from imagescreen.matching.exact import ExactSearch
+from imagescreen.matching.index_type import IndexType
+from imagescreen.matching.ivf_sq8 import IvfSq8Search, build_ivf_sq8, open_ivf_sq8
+from imagescreen.matching.progress import Progress
+from imagescreen.matching.recall import Sample, take_sample
+from imagescreen.matching.sq8 import build_sq8, open_sq8, write_index
+from imagescreen.matching.vector_file import SparseRows, map_vectors
 
-INDEX_FILE = "index.faiss"  # what a compressed structure needs besides the vectors; exact search has none
+VECTORS_FILE = "vectors.f32"  # (n, d) float32, row after row; see vector_file.py
+INDEX_FILE = "index.faiss"  # what a compressed structure needs besides; exact search has none
+
+EXACT_UP_TO = 200_000
+"""Pictures. At 512 dimensions a search alone takes 10 ms there on two cores, and 32 together 1 ms each."""
+
+SQ8_UP_TO = 700_000
+"""Pictures. Beyond, even 8-bit codes take a core more than 20 ms for each query."""
+
+TARGET_RECALL = 0.99
+"""Of the 10 nearest, for lists of which only some are looked at; near copies must all be found."""
+
+_LEAST_PROBES = 8
+_RECALL_DEPTH = 128
 
 Parameters: TypeAlias = dict[str, int | float | str]
-Progress: TypeAlias = Callable[[str, int, int], None]
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """A progress that nobody looks at."""
-
-
-class IndexType(StrEnum):
-    EXACT = "exact"
-    SQ8 = "sq8"
-    IVF_SQ8 = "ivf_sq8"
+Rows: TypeAlias = NDArray[np.float32] | SparseRows
 
 
 class Structure(Protocol):
     """How a fixed set of vectors is searched. Never changed once made, so any number of threads may search it."""
 
     @property
+    def vectors(self) -> Rows:
+        """The stored vectors (n, d), to be looked at by rows."""
+
+    @property
     def error(self) -> float:
         """How far a similarity that `nearest` tells may be from the exact one, beyond the rounding of float32."""
 
-    def nearest(self, queries: NDArray[np.float32], depth: int) -> tuple[NDArray[np.float32], NDArray[np.int64], bool]:
+    def nearest(
+        self, queries: NDArray[np.float32], depth: int, effort: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], bool]:
         """Similarities and rows of the `depth` nearest, best first, both (n, depth or fewer); -1 where there is none.
 
-        The last value tells whether these are all rows.
+        `effort` is 1 or more; a structure that does not look at everything looks at so many times more. The last value
+        tells whether these are all rows there are.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What the manifest says of a structure."""
+    """What the manifest says of a structure: with what it was built, and what was measured."""
 
     index_type: IndexType
     parameters: Parameters
+    recall: float
+    recall_queries: int
 
 
 def choose_type(pictures: int) -> IndexType:
     """The structure for so many pictures."""
-    return IndexType.EXACT
+    if pictures <= EXACT_UP_TO:
+        return IndexType.EXACT
+    return IndexType.SQ8 if pictures <= SQ8_UP_TO else IndexType.IVF_SQ8
 
 
-def build(index_type: IndexType, vectors: NDArray[np.float32], folder: Path, progress: Progress) -> Built:
-    """Write the structure over `vectors` (n, d) into `folder`. Raises OSError when the disk does not take it."""
-    return Built(IndexType.EXACT, {})
+def build(index_type: IndexType, folder: Path, pictures: int, dimension: int, progress: Progress) -> Built:
+    """Write the structure over the vectors (pictures, dimension) in `folder`, and measure it.
+
+    Raises BrokenIndex or OSError when the disk does not take it.
+    """
+    vectors = map_vectors(folder / VECTORS_FILE, pictures, dimension)
+    parameters: Parameters = {}
+    if index_type is IndexType.SQ8:
+        codes, parameters["largest_error"] = build_sq8(vectors)
+        write_index(codes, folder / INDEX_FILE)
+        del codes
+    elif index_type is IndexType.IVF_SQ8:
+        inverted, parameters["largest_error"] = build_ivf_sq8(vectors, progress)
+        parameters |= {"lists": int(inverted.nlist), "probes": 1}
+        write_index(inverted, folder / INDEX_FILE)
+        del inverted
+    sample = take_sample(vectors, progress)
+    structure = open_structure(index_type, parameters, folder, pictures, dimension)
+    if isinstance(structure, IvfSq8Search):
+        parameters["probes"], recall = _least_probes(structure, vectors, sample)
+    else:
+        recall, _ = _recall(structure, vectors, sample, 1)
+    return Built(index_type, parameters, recall, len(sample.queries))
 
 
 def open_structure(
-    index_type: IndexType, parameters: Parameters, vectors: NDArray[np.float32], folder: Path
+    index_type: IndexType, parameters: Parameters, folder: Path, pictures: int, dimension: int
 ) -> Structure:
-    """The structure over `vectors` (n, d) that `build` wrote; the hash of its file has been checked.
+    """The structure that `build` wrote over vectors (pictures, dimension); the hash of every file has been checked.
 
-    Raises BrokenIndex when the file is something else.
+    Raises BrokenIndex when a file is something else.
     """
-    return ExactSearch(vectors)
+    path = folder / VECTORS_FILE
+    if index_type is IndexType.EXACT:
+        return ExactSearch(map_vectors(path, pictures, dimension))
+    rows = SparseRows(path, pictures, dimension)
+    try:
+        error = float(parameters["largest_error"])
+        probes = int(parameters["probes"]) if index_type is IndexType.IVF_SQ8 else 0
+    except (KeyError, ValueError):
+        raise BrokenIndex(f"the manifest lacks parameters of an index of type {index_type}") from None
+    if index_type is IndexType.SQ8:
+        return open_sq8(folder / INDEX_FILE, rows, dimension, error)
+    return open_ivf_sq8(folder / INDEX_FILE, rows, dimension, error, probes)
+
+
+def _least_probes(structure: IvfSq8Search, vectors: NDArray[np.float32], sample: Sample) -> tuple[int, float]:
+    """The least probes that reach the target, doubled each time and at last all lists, and their recall.
+
+    `structure` looks at one list at a time so far. All lists together miss nothing.
+    """
+    probes = min(_LEAST_PROBES, structure.lists)
+    recall, copies = _recall(structure, vectors, sample, probes)
+    while probes < structure.lists and (recall < TARGET_RECALL or copies < 1):
+        probes *= 2
+        recall, copies = _recall(structure, vectors, sample, probes)
+    return probes, recall
+
+
+def _recall(structure: Structure, vectors: NDArray[np.float32], sample: Sample, effort: int) -> tuple[float, float]:
+    found = structure.nearest(sample.queries, _RECALL_DEPTH, effort)[1]
+    copies = structure.nearest(sample.copies, _RECALL_DEPTH, effort)[1]
+    return round(sample.recall(vectors, found), 5), sample.copies_found(vectors, copies)

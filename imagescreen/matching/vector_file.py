@@ -1,6 +1,7 @@
 """The vectors of an index version as one raw file, written from start to end and read through a map."""
 
 import hashlib
+import mmap
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,9 @@ from imagescreen.errors import BrokenIndex
 from imagescreen.matching.manifest import FileRecord
 
 VECTOR = np.dtype("<f4")
+
+_RESIDENT_ROWS = 8192
+"""Linux maps 64 KiB around each row that is read from a cached file: half a gigabyte for so many."""
 
 
 class VectorWriter:
@@ -58,8 +62,43 @@ def map_vectors(path: Path, rows: int, dimension: int) -> NDArray[np.float32]:
 
     Raises BrokenIndex when the file is not of that size.
     """
-    if path.stat().st_size != rows * dimension * VECTOR.itemsize:
-        raise BrokenIndex(f"{path.name} does not hold {rows} vectors of dimension {dimension}")
-    if not rows:
-        return np.empty((0, dimension), np.float32)
-    return np.memmap(path, VECTOR, "r", shape=(rows, dimension))
+    return _viewed(_map(path, rows, dimension), rows, dimension)
+
+
+class SparseRows:
+    """A file of vectors (n, d) of which single rows are looked at, so that few of its pages stay in memory."""
+
+    def __init__(self, path: Path, rows: int, dimension: int) -> None:
+        """Raises BrokenIndex when the file is not of that size."""
+        self._map = _map(path, rows, dimension)
+        self._vectors = _viewed(self._map, rows, dimension)
+        self._looked_at = 0
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_RANDOM)
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(m, d) of m rows."""
+        vectors = self._vectors[rows]
+        self._looked_at += len(rows)
+        if self._looked_at > _RESIDENT_ROWS and self._map is not None:
+            # The pages stay in the page cache, which is not memory of this process.
+            self._looked_at = 0
+            self._map.madvise(mmap.MADV_DONTNEED)
+        return vectors
+
+
+def _map(path: Path, rows: int, dimension: int) -> mmap.mmap | None:
+    """None for no rows: an empty file cannot be mapped."""
+    with path.open("rb") as file:
+        if path.stat().st_size != rows * dimension * VECTOR.itemsize:
+            raise BrokenIndex(f"{path.name} does not hold {rows} vectors of dimension {dimension}")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if rows else None
+
+
+def _viewed(mapped: mmap.mmap | None, rows: int, dimension: int) -> NDArray[np.float32]:
+    if mapped is None:
+        return np.empty((0, dimension), VECTOR)
+    return np.frombuffer(mapped, VECTOR).reshape(rows, dimension)

@@ -14,10 +14,8 @@ from imagescreen.errors import BrokenIndex
 from imagescreen.matching.folders import check_files, delete
 from imagescreen.matching.manifest import MANIFEST_FILE, VersionManifest, is_version_name, read_manifest
 from imagescreen.matching.picture_set import KEY, Keys, PictureSet, locate
-from imagescreen.matching.structure import INDEX_FILE, open_structure
-from imagescreen.matching.vector_file import map_vectors
+from imagescreen.matching.structure import INDEX_FILE, VECTORS_FILE, open_structure
 
-VECTORS_FILE = "vectors.f32"  # (n, d) float32, row after row; see vector_file.py
 PICTURE_IDS_FILE = "picture_ids.npy"  # (n,) int64, ascending: the picture of each row
 REFERENCES_FILE = "references.npy"  # (r, 16) uint8: the reference ids, ascending
 REFERENCE_ROWS_FILE = "reference_rows.npy"  # (n,) int32: for each row, the row in the file above
@@ -27,6 +25,7 @@ OWN_FILES = ARRAY_FILES | {INDEX_FILE}
 MAX_CANARIES = 16
 CANARY_SIMILARITY = 0.999
 _CANARY_DEPTH = 64
+_GREATEST_EFFORT = 1 << 30  # of lists of which a search looks at some, all
 Element = TypeVar("Element", np.uint8, np.int32, np.int64)
 _ATTACHMENT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
@@ -117,7 +116,6 @@ def read_version(folder: Path, version: str) -> IndexVersion:
 
 
 def _read_pictures(folder: Path, manifest: VersionManifest) -> PictureSet:
-    vectors = map_vectors(folder / VECTORS_FILE, manifest.pictures, manifest.dimension)
     picture_ids = _map_array(folder / PICTURE_IDS_FILE, np.int64, (manifest.pictures,))
     if (np.diff(picture_ids, prepend=0) <= 0).any():
         raise BrokenIndex("its picture ids do not ascend from 1")
@@ -126,8 +124,8 @@ def _read_pictures(folder: Path, manifest: VersionManifest) -> PictureSet:
     keys: Keys = references.reshape(-1).view(KEY)
     if (keys[1:] <= keys[:-1]).any() or not _all_there(rows, manifest.references):
         raise BrokenIndex("its pictures and its references do not fit together")
-    structure = open_structure(manifest.index_type, manifest.parameters, vectors, folder)
-    return PictureSet(structure, vectors, picture_ids, keys, rows)
+    structure = open_structure(manifest.index_type, manifest.parameters, folder, manifest.pictures, manifest.dimension)
+    return PictureSet(structure, picture_ids, keys, rows)
 
 
 def _all_there(rows: NDArray[np.int32], references: int) -> bool:
@@ -161,9 +159,13 @@ def _check_canaries(pictures: PictureSet, canaries: tuple[int, ...]) -> None:
         raise BrokenIndex("its canaries are not among its pictures")
     if not len(pictures):
         return
-    similarities, found, _ = pictures.structure.nearest(pictures.vectors[rows], _CANARY_DEPTH)
-    for row, near, hits in zip(rows, similarities, found, strict=True):
-        close = hits[near >= CANARY_SIMILARITY - pictures.structure.error]
+    vectors = pictures.vectors[rows]
+    for effort in (1, _GREATEST_EFFORT):
+        similarities, found, _ = pictures.structure.nearest(vectors, _CANARY_DEPTH, effort)
+        close = similarities >= CANARY_SIMILARITY - pictures.structure.error
         # A picture with more copies than the search is deep need not be among those found.
-        if row not in close and len(close) < _CANARY_DEPTH:
-            raise BrokenIndex(f"picture {pictures.picture_ids[row]} does not find itself")
+        lost = ~((found == rows[:, np.newaxis]) & close).any(axis=1) & (close.sum(axis=1) < _CANARY_DEPTH)
+        rows, vectors = rows[lost], vectors[lost]
+        if not len(rows):
+            return
+    raise BrokenIndex(f"picture {pictures.picture_ids[rows[0]]} does not find itself")

@@ -1,0 +1,150 @@
+"""8-bit codes in lists of similar vectors, of which a search looks at a few."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from imagescreen.errors import BrokenIndex
+from imagescreen.matching.progress import Progress
+from imagescreen.matching.sq8 import (
+    Vectors,
+    blocks,
+    codes_fit,
+    coding_error,
+    map_index,
+    padded,
+    padded_width,
+    trained_coder,
+)
+from imagescreen.matching.threads import SEARCH_THREADS
+from imagescreen.matching.vector_file import SparseRows
+
+# Spherical k-means with two square roots of n lists: assigning everything costs as much as training, and a minute in
+# all at a million vectors on two cores.
+_LISTS_PER_ROOT = 2
+_LEAST_PER_LIST = 40
+_SAMPLE_PER_LIST = 80
+_ITERATIONS = 10
+_SEED = 20_260_301
+
+_HNSW_LINKS = 32
+_HNSW_CONSTRUCTION = 200
+_HNSW_LEAST_BREADTH = 128
+
+# Codes looked at for one query from which several threads are faster than the time it takes to start them.
+_PARALLEL_FROM = 100_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IvfSq8Search:
+    """Looks at `probes` times `effort` lists, those with the centroids most similar to the query."""
+
+    index: faiss.IndexIVFScalarQuantizer
+    vectors: SparseRows
+    error: float
+    probes: int
+
+    @property
+    def lists(self) -> int:
+        return int(self.index.nlist)
+
+    def nearest(self, queries: Vectors, depth: int, effort: int) -> tuple[Vectors, NDArray[np.int64], bool]:
+        depth = min(depth, len(self.vectors))
+        if not depth:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64), True
+        SEARCH_THREADS.apply()
+        probes = min(self.probes * effort, self.lists)
+        if probes < self.lists:
+            found = _search_lists(self.index, padded(queries), depth, probes)
+            return *found, False
+        return *_search_all_lists(self.index, padded(queries), depth), depth == len(self.vectors)
+
+
+def _search_lists(
+    index: faiss.IndexIVFScalarQuantizer, queries: Vectors, depth: int, probes: int
+) -> tuple[Vectors, NDArray[np.int64]]:
+    # The type stubs of FAISS know neither the parameters of HNSW nor any keywords.
+    breadth = faiss.SearchParametersHNSW(efSearch=max(_HNSW_LEAST_BREADTH, 2 * probes))  # type: ignore[attr-defined]
+    probing = faiss.SearchParametersIVF(nprobe=probes, quantizer_params=breadth)  # type: ignore[call-arg]
+    return index.search(queries, depth, params=probing)
+
+
+def _search_all_lists(
+    index: faiss.IndexIVFScalarQuantizer, queries: Vectors, depth: int
+) -> tuple[Vectors, NDArray[np.int64]]:
+    """Names the lists, because HNSW need not reach every centroid."""
+    lists = np.tile(np.arange(index.nlist), (len(queries), 1))
+    searched: tuple[Vectors, NDArray[np.int64]]
+    searched = index.search_preassigned(queries, depth, lists, np.zeros(lists.shape, np.float32))  # type: ignore
+    return searched
+
+
+def list_count(vectors: int) -> int:
+    """A power of two, so small that a list has 40 vectors to be trained with; 1 for few vectors."""
+    wanted = _LISTS_PER_ROOT * vectors**0.5
+    affordable = vectors / _LEAST_PER_LIST
+    return 1 << max(0, int(np.log2(max(1.0, min(wanted, affordable)))))
+
+
+def build_ivf_sq8(vectors: Vectors, progress: Progress) -> tuple[faiss.IndexIVFScalarQuantizer, float]:
+    """The lists of `vectors` (n, d), with rows as their ids, and the error of the codes."""
+    coder = trained_coder(vectors)
+    centroids = _centroids(vectors, list_count(len(vectors)), progress)
+    quantizer = faiss.IndexHNSWFlat(coder.d, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+    quantizer.hnsw.efConstruction = _HNSW_CONSTRUCTION
+    quantizer.add(centroids)
+    index = faiss.IndexIVFScalarQuantizer(
+        quantizer, coder.d, len(centroids), faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
+    )
+    index.sq = coder.sq
+    index.is_trained = True
+    error = 0.0
+    for start, block in blocks(vectors):
+        # Multiplying with every centroid is faster than walking through the graph, and exact.
+        _, nearest = faiss.knn(block, centroids, 1, metric=faiss.METRIC_INNER_PRODUCT)
+        rows = np.arange(start, start + len(block))
+        index.add_core(
+            len(block), faiss.swig_ptr(block), faiss.swig_ptr(rows), faiss.swig_ptr(np.ascontiguousarray(nearest[:, 0]))
+        )
+        error = max(error, coding_error(coder, block, coder.sa_encode(block)))
+        progress("adding pictures to the index", start + len(block), len(vectors))
+    return index, error
+
+
+def _centroids(vectors: Vectors, lists: int, progress: Progress) -> Vectors:
+    width = padded_width(vectors.shape[1])
+    if len(vectors) <= lists:
+        # Nothing to be trained; a list needs some direction.
+        return np.eye(1, width, dtype=np.float32)
+    sample = np.random.default_rng(_SEED).choice(len(vectors), min(len(vectors), lists * _SAMPLE_PER_LIST), False)
+    clustering = faiss.Clustering(width, lists)
+    clustering.spherical = True
+    clustering.niter = _ITERATIONS
+    clustering.seed = _SEED
+    clustering.min_points_per_centroid = 1
+    progress("training the index", 0, 1)
+    SEARCH_THREADS.apply()
+    clustering.train(padded(vectors[np.sort(sample)]), faiss.IndexFlatIP(width))
+    progress("training the index", 1, 1)
+    centroids: Vectors = faiss.vector_to_array(clustering.centroids).reshape(lists, width)
+    return centroids
+
+
+def open_ivf_sq8(path: Path, vectors: SparseRows, dimension: int, error: float, probes: int) -> IvfSq8Search:
+    """Raises BrokenIndex when the file does not hold the lists of so many vectors."""
+    index = map_index(path)
+    if (
+        not isinstance(index, faiss.IndexIVFScalarQuantizer)
+        or (index.d, index.ntotal) != (padded_width(dimension), len(vectors))
+        or index.by_residual
+        or not codes_fit(index, index.sq)
+        or not 0 < probes <= index.nlist
+    ):
+        raise BrokenIndex(f"{path.name} does not hold {len(vectors)} 8-bit codes of dimension {dimension} in lists")
+    index.nprobe = index.nlist  # how many lists `search_preassigned` expects to be named
+    codes_for_one = probes / index.nlist * len(vectors)
+    index.parallel_mode = 1 if codes_for_one > _PARALLEL_FROM else 0
+    return IvfSq8Search(index, vectors, error, probes)
