@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from imagescreen.matching import IndexSnapshot, Neighbour, VersionManifest, open_version, write_version
+from imagescreen.matching import IndexSnapshot, IndexType, Neighbour, VersionManifest, open_version, write_version
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -43,6 +43,7 @@ def write(
     *,
     sequence: int = 0,
     attachments: Mapping[str, bytes] | None = None,
+    index_type: IndexType | None = None,
 ) -> VersionManifest:
     """A version of these vectors; by default pictures 1, 2, … of a reference each."""
     return write_version(
@@ -56,6 +57,7 @@ def write(
         as_of=NOON,
         built_by="the tests",
         attachments=attachments or {},
+        index_type=index_type,
     )
 
 
@@ -64,8 +66,10 @@ def snapshot(
     vectors: NDArray[np.float32],
     picture_ids: Sequence[int] | None = None,
     reference_ids: Sequence[UUID] | None = None,
+    index_type: IndexType | None = None,
 ) -> IndexSnapshot:
-    return IndexSnapshot.of_version(open_version(folder, write(folder, vectors, picture_ids, reference_ids).version))
+    manifest = write(folder, vectors, picture_ids, reference_ids, index_type=index_type)
+    return IndexSnapshot.of_version(open_version(folder, manifest.version))
 
 
 def expected(

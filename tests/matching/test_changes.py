@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from numpy.typing import NDArray
 
 from imagescreen.errors import BrokenIndex
-from imagescreen.matching import IndexSnapshot, PictureChange, open_version
+from imagescreen.matching import IndexSnapshot, IndexType, PictureChange, open_version
 from tests.matching.material import expected, near, references, snapshot, unit_vectors, write
 
 DIMENSION = 16
@@ -39,7 +39,10 @@ CHANGES = st.lists(
 
 
 class Matching(RuleBasedStateMachine):
-    """An index that is changed, rebuilt and searched; `pictures` says what must match."""
+    """An index that is changed, rebuilt and searched; `pictures` says what must match.
+
+    So few pictures are in one list, where inverted lists miss nothing.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,12 +75,12 @@ class Matching(RuleBasedStateMachine):
     def tell_the_same_again(self) -> None:
         self.state = self.state.with_changes(self.told, self.state.sequence)
 
-    @rule()
-    def rebuild(self) -> None:
+    @rule(index_type=st.sampled_from(IndexType))
+    def rebuild(self, index_type: IndexType = IndexType.EXACT) -> None:
         ids = list(self.pictures)
         vectors = np.array([self.pictures[i][1] for i in ids], np.float32).reshape(-1, DIMENSION)
         owners = [self.pictures[i][0] for i in ids]
-        manifest = write(self.folder, vectors, ids, owners, sequence=self.state.sequence)
+        manifest = write(self.folder, vectors, ids, owners, sequence=self.state.sequence, index_type=index_type)
         assert (manifest.pictures, manifest.references) == (len(ids), len(set(owners)))
         self.state = IndexSnapshot.of_version(open_version(self.folder, manifest.version))
         self.told = []
@@ -117,6 +120,29 @@ def test_suspending_and_reactivating_a_reference_leaves_nothing_behind(tmp_path:
     assert [n.picture_id for n in active.search(vectors[4:5], count=0, at_least=0.99)[0]] == [5]
     assert (active.picture_count, active.reference_count, active.sequence) == (20, 20, 2)
     assert (suspended.changes_since_version, active.changes_since_version) == (1, 0)
+
+
+def test_very_many_changes_one_after_the_other_are_kept_in_few_sets(tmp_path: Path) -> None:
+    vectors = unit_vectors(1200, DIMENSION)
+    owners = references(1200)
+    pictures = {i + 1: (owners[i], vectors[i]) for i in range(300)}
+    state = snapshot(tmp_path, vectors[:300])
+    random = np.random.default_rng(0)
+
+    for step in range(900):
+        picture_id = int(random.integers(1, 600))
+        vector = None if random.random() < 0.4 else vectors[300 + step]
+        pictures.pop(picture_id, None)
+        if vector is not None:
+            pictures[picture_id] = (owners[picture_id], vector)
+        state = state.with_changes([PictureChange(picture_id, owners[picture_id], vector)], step)
+
+    assert len(state.recent) <= 4
+    assert state.picture_count == len(pictures)
+    assert state.reference_count == len({owner for owner, _ in pictures.values()})
+    assert state.changes_since_version == sum(map(len, state.recent)) + len(state.base.superseded)
+    for query in unit_vectors(20, DIMENSION, seed=8):
+        assert state.search(query[np.newaxis], count=20) == [expected(pictures, query, count=20)]
 
 
 def test_taking_out_an_added_picture_leaves_the_ids_of_later_ones_alone() -> None:

@@ -13,29 +13,64 @@ import pytest
 from numpy.typing import NDArray
 
 from imagescreen.errors import BrokenIndex
-from imagescreen.matching import BrokenVersion, VersionManifest, list_versions, open_version, write_version
+from imagescreen.matching import (
+    BrokenVersion,
+    IndexSnapshot,
+    IndexType,
+    VersionManifest,
+    delete_version,
+    list_versions,
+    open_version,
+    write_version,
+)
 from imagescreen.matching.folders import record_of
 from imagescreen.matching.manifest import MANIFEST_FILE, encoded, read_manifest
 from tests.matching.material import NOON, references, unit_vectors, write
 
 DIMENSION = 16
 FILES = ["vectors.f32", "picture_ids.npy", "references.npy", "reference_rows.npy", "thresholds.json", MANIFEST_FILE]
+FILES_OF_ANY = [*FILES, "index.faiss"]
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, VersionManifest]:
-    folder = tmp_path_factory.mktemp("versions")
+    return make_version(tmp_path_factory.mktemp("versions"), IndexType.EXACT)
+
+
+@pytest.fixture(scope="module")
+def compressed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, VersionManifest]:
+    return make_version(tmp_path_factory.mktemp("compressed"), IndexType.IVF_SQ8)
+
+
+def make_version(folder: Path, index_type: IndexType) -> tuple[Path, VersionManifest]:
     owners = [references(30)[i % 30] for i in range(100)]
     thresholds = {"thresholds.json": b'{"hold": 0.9}'}
-    return folder, write(folder, unit_vectors(100, DIMENSION), None, owners, sequence=7, attachments=thresholds)
+    vectors = unit_vectors(100, DIMENSION)
+    return folder, write(folder, vectors, None, owners, sequence=7, attachments=thresholds, index_type=index_type)
+
+
+def manifest_of(version_folder: Path) -> VersionManifest:
+    return read_manifest(version_folder, version_folder.name)
 
 
 @pytest.fixture
 def copy(sound: tuple[Path, VersionManifest], tmp_path: Path) -> Path:
     """The sound version's own folder, to be damaged."""
-    folder, manifest = sound
-    shutil.copytree(folder / manifest.version, tmp_path / manifest.version)
-    return tmp_path / manifest.version
+    return copied(sound, tmp_path)
+
+
+@pytest.fixture
+def copy_with(
+    sound: tuple[Path, VersionManifest], compressed: tuple[Path, VersionManifest], tmp_path: Path
+) -> Callable[[str], Path]:
+    """The folder of a sound version that has a file of this name."""
+    return lambda name: copied(compressed if name == "index.faiss" else sound, tmp_path)
+
+
+def copied(version: tuple[Path, VersionManifest], to: Path) -> Path:
+    folder, manifest = version
+    shutil.copytree(folder / manifest.version, to / manifest.version)
+    return to / manifest.version
 
 
 def refusal(version_folder: Path) -> str:
@@ -159,8 +194,9 @@ def test_a_version_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "is not there" in refusal(tmp_path / "20260301T120000Z-1a2b3c4d")
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_flipped_bit_in_any_file_is_noticed(copy: Path, name: str) -> None:
+@pytest.mark.parametrize("name", FILES_OF_ANY)
+def test_a_flipped_bit_in_any_file_is_noticed(copy_with: Callable[[str], Path], name: str) -> None:
+    copy = copy_with(name)
     sound = (copy / name).read_bytes()
     for place in {0, len(sound) // 3, len(sound) // 2, len(sound) - 1}:
         flipped = bytearray(sound)
@@ -178,27 +214,35 @@ def test_any_flipped_bit_in_the_manifest_is_noticed(copy: Path) -> None:
         refusal(copy)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", FILES_OF_ANY)
 @pytest.mark.parametrize("left", [0, 0.5])
-def test_a_truncated_file_is_noticed(copy: Path, name: str, left: float) -> None:
+def test_a_truncated_file_is_noticed(copy_with: Callable[[str], Path], name: str, left: float) -> None:
+    copy = copy_with(name)
     content = (copy / name).read_bytes()
     (copy / name).write_bytes(content[: int(len(content) * left)])
 
     assert name in refusal(copy)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_noticed(copy: Path, name: str) -> None:
+@pytest.mark.parametrize("name", FILES_OF_ANY)
+def test_a_missing_file_is_noticed(copy_with: Callable[[str], Path], name: str) -> None:
+    copy = copy_with(name)
     (copy / name).unlink()
 
     assert name in refusal(copy)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_file_of_another_version_is_noticed(copy: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", FILES_OF_ANY)
+def test_a_file_of_another_version_is_noticed(copy_with: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    copy = copy_with(name)
     owners = [references(31)[i % 30 + 1] for i in range(100)][::-1]
     other = write(
-        tmp_path, unit_vectors(100, DIMENSION, seed=1), None, owners, attachments={"thresholds.json": b'{"hold": 0.8}'}
+        tmp_path,
+        unit_vectors(100, DIMENSION, seed=1),
+        range(2, 102),
+        owners,
+        attachments={"thresholds.json": b'{"hold": 0.8}'},
+        index_type=IndexType(manifest_of(copy).index_type),
     )
     shutil.copyfile(tmp_path / other.version / name, copy / name)
 
@@ -238,45 +282,81 @@ def _resealed(version_folder: Path, **changes: object) -> Path:
     return version_folder.rename(version_folder.parent / manifest.version)
 
 
-def _index(vectors: NDArray[np.float32], ids: list[int]) -> faiss.IndexIDMap2:
-    index = faiss.IndexIDMap2(faiss.IndexFlatIP(DIMENSION))
-    index.add_with_ids(vectors, np.array(ids, np.int64))
+def _codes(vectors: NDArray[np.float32]) -> faiss.Index:
+    index = faiss.IndexScalarQuantizer(DIMENSION, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    index.add(vectors)
     return index
 
 
-def _inverted_lists() -> faiss.IndexIDMap2:
-    vectors = unit_vectors(100, DIMENSION)
-    lists = faiss.IndexIVFFlat(faiss.IndexFlatIP(DIMENSION), DIMENSION, 1, faiss.METRIC_INNER_PRODUCT)
-    lists.train(vectors)
-    index = faiss.IndexIDMap2(lists)
-    index.add_with_ids(vectors, np.arange(1, 101))
+def _lists(vectors: NDArray[np.float32]) -> faiss.Index:
+    coarse = faiss.IndexFlatIP(DIMENSION)
+    index = faiss.IndexIVFScalarQuantizer(
+        coarse, DIMENSION, 2, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
+    )
+    index.train(vectors)
+    index.add(vectors)
     return index
 
 
-ASCENDING = list(range(1, 101))
+VECTORS = unit_vectors(100, DIMENSION)
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("name", "content", "told"),
     [
-        (lambda: _index(unit_vectors(100, DIMENSION), [1, *ASCENDING[:-1]]), "several vectors under one picture id"),
-        (lambda: _index(unit_vectors(100, DIMENSION), ASCENDING[::-1]), "do not ascend"),
-        (lambda: _index(unit_vectors(100, DIMENSION), [i - 1 for i in ASCENDING]), "do not ascend from 1"),
-        (lambda: _index(unit_vectors(99, DIMENSION), ASCENDING[:-1]), "holds 99 pictures instead of 100"),
-        (lambda: _index(unit_vectors(100, DIMENSION) / np.float32(2), ASCENDING), "picture 1 does not find itself"),
-        (lambda: _index(unit_vectors(100, DIMENSION), [i + 1 for i in ASCENDING]), "canaries are not among"),
-        (_inverted_lists, "not an index of type exact"),
-        (lambda: faiss.IndexFlatIP(DIMENSION), "not an index of type exact"),
-        (lambda: faiss.IndexIDMap2(faiss.IndexFlatL2(DIMENSION)), "not an index of type exact"),
-        (lambda: faiss.IndexIDMap2(faiss.IndexFlatIP(DIMENSION + 1)), "not an index of type exact and dimension 16"),
+        ("picture_ids.npy", np.array([1, *range(1, 100)]), "do not ascend"),
+        ("picture_ids.npy", np.arange(100, 0, -1), "do not ascend"),
+        ("picture_ids.npy", np.arange(100), "do not ascend from 1"),
+        ("picture_ids.npy", np.arange(1, 100), "picture_ids.npy is not of the shape"),
+        ("picture_ids.npy", np.arange(2, 102), "canaries are not among"),
+        ("vectors.f32", VECTORS[:99], "does not hold 100 vectors of dimension 16"),
+        ("vectors.f32", VECTORS / np.float32(2), "picture 1 does not find itself"),
+        ("references.npy", np.zeros((30, 16), np.uint8), "do not fit together"),
+        ("reference_rows.npy", np.full(100, 30, np.int32), "do not fit together"),
+        ("reference_rows.npy", np.full(100, -1, np.int32), "do not fit together"),
+        ("reference_rows.npy", np.zeros(100, np.int32), "do not fit together"),
+        ("reference_rows.npy", np.zeros(100, np.int64), "reference_rows.npy is not of the shape"),
     ],
 )
-def test_an_index_that_would_answer_wrongly_is_refused_even_with_fitting_hashes(
-    copy: Path, make: Callable[[], faiss.Index], told: str
+def test_arrays_that_would_answer_wrongly_are_refused_even_with_fitting_hashes(
+    copy: Path, name: str, content: NDArray[np.float32], told: str
 ) -> None:
+    if name.endswith(".npy"):
+        np.save(copy / name, content)
+    else:
+        content.tofile(copy / name)
+
+    assert told in refusal(_resealed(copy))
+
+
+@pytest.mark.parametrize(
+    ("index_type", "make", "told"),
+    [
+        (IndexType.SQ8, lambda: _codes(VECTORS[:99]), "does not hold 100 8-bit codes of dimension 16"),
+        (IndexType.SQ8, lambda: _codes(-VECTORS), "picture 1 does not find itself"),
+        (IndexType.SQ8, lambda: _lists(VECTORS), "does not hold 100 8-bit codes"),
+        (IndexType.SQ8, lambda: faiss.IndexFlatIP(DIMENSION), "does not hold 100 8-bit codes"),
+        (IndexType.IVF_SQ8, lambda: _lists(VECTORS[:99]), "does not hold 100 8-bit codes of dimension 16 in lists"),
+        (IndexType.IVF_SQ8, lambda: _lists(-VECTORS), "picture 1 does not find itself"),
+        (IndexType.IVF_SQ8, lambda: _codes(VECTORS), "does not hold 100 8-bit codes of dimension 16 in lists"),
+        (IndexType.IVF_SQ8, lambda: faiss.IndexFlatIP(DIMENSION), "does not hold 100 8-bit codes"),
+    ],
+)
+def test_codes_that_would_answer_wrongly_are_refused_even_with_fitting_hashes(
+    tmp_path: Path, index_type: IndexType, make: Callable[[], faiss.Index], told: str
+) -> None:
+    copy = tmp_path / write(tmp_path, VECTORS, index_type=index_type).version
     faiss.write_index(make(), str(copy / "index.faiss"))
 
     assert told in refusal(_resealed(copy))
+
+
+@pytest.mark.parametrize("index_type", [IndexType.SQ8, IndexType.IVF_SQ8])
+def test_a_manifest_without_the_parameters_of_its_index_is_refused(tmp_path: Path, index_type: IndexType) -> None:
+    copy = tmp_path / write(tmp_path, VECTORS, index_type=index_type).version
+
+    assert f"lacks parameters of an index of type {index_type}" in refusal(_resealed(copy, parameters={}))
 
 
 def test_files_that_are_not_what_they_should_be_are_refused_even_with_fitting_hashes(copy: Path) -> None:
@@ -286,21 +366,50 @@ def test_files_that_are_not_what_they_should_be_are_refused_even_with_fitting_ha
     assert "references.npy is not an array" in refusal(copy)
 
     (copy / "references.npy").write_bytes(sound["references.npy"])
-    np.save(copy / "reference_rows.npy", np.full(100, 30, np.int32))
-    copy = _resealed(copy)
-    assert "do not fit together" in refusal(copy)
+    (copy / "index.faiss").write_bytes(b"IxFI" + bytes(200))
+    assert "index.faiss does not belong to it" in refusal(copy)
 
-    np.save(copy / "reference_rows.npy", np.zeros(100, np.int64))
-    copy = _resealed(copy)
-    assert "reference_rows.npy is not of the shape" in refusal(copy)
 
-    (copy / "reference_rows.npy").write_bytes(sound["reference_rows.npy"])
-    (copy / "index.faiss").write_bytes(b"IxM2" + bytes(200))
-    copy = _resealed(copy)
-    assert "index.faiss is not an index file" in refusal(copy)
+@pytest.mark.parametrize("index_type", [IndexType.SQ8, IndexType.IVF_SQ8])
+@pytest.mark.parametrize("content", [b"", b"IxSQ" + bytes(200), b"IwSq" + bytes(200), b"nothing"])
+def test_an_index_file_that_is_none_is_refused_even_with_fitting_hashes(
+    tmp_path: Path, index_type: IndexType, content: bytes
+) -> None:
+    copy = tmp_path / write(tmp_path, VECTORS, index_type=index_type).version
+    (copy / "index.faiss").write_bytes(content)
+
+    assert "index.faiss" in refusal(_resealed(copy))
 
 
 def test_a_crowd_of_copies_does_not_make_a_canary_fail(tmp_path: Path) -> None:
     manifest = write(tmp_path, np.repeat(unit_vectors(1, DIMENSION), 500, axis=0))
 
     assert open_version(tmp_path, manifest.version).manifest.pictures == 500
+
+
+@pytest.mark.parametrize("index_type", list(IndexType))
+def test_a_deleted_version_is_gone_for_good_and_whoever_has_it_open_keeps_it(
+    tmp_path: Path, index_type: IndexType
+) -> None:
+    kept, deleted = (write(tmp_path, VECTORS[:n], index_type=index_type) for n in (50, 100))
+    state = IndexSnapshot.of_version(open_version(tmp_path, deleted.version))
+
+    delete_version(tmp_path, deleted.version)
+
+    assert list_versions(tmp_path) == [kept]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", kept.version]
+    assert [found[0].picture_id for found in state.search(VECTORS, count=1)] == list(range(1, 101))
+    with pytest.raises(BrokenIndex, match="there is no index version"):
+        delete_version(tmp_path, deleted.version)
+    with pytest.raises(BrokenIndex, match="there is no index version"):
+        delete_version(tmp_path, "..")
+
+
+def test_a_version_that_is_half_deleted_is_not_listed_and_goes_with_the_next_build(tmp_path: Path) -> None:
+    half = tmp_path / write(tmp_path, VECTORS).version
+    half.rename(tmp_path / ".building-0123")
+
+    assert list_versions(tmp_path) == []
+    kept = write(tmp_path, VECTORS)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", kept.version]
