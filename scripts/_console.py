@@ -77,6 +77,10 @@ def report_rejected(path: Path, what: str, rejected: Sequence[tuple[str, str]]) 
     return SOME_REJECTED
 
 
+def megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"
+
+
 def quiet_logs() -> None:
     """Scripts speak to people: only warnings come through, as plain lines."""
     structlog.configure(
@@ -89,6 +93,18 @@ def low_priority() -> None:
     """Adding and rebuilding must not slow down a server on the same machine."""
     if hasattr(os, "nice"):
         os.nice(10)
+
+
+def lowest_priority() -> None:
+    """For what takes every core: a server on the same machine gets them back whenever it wants them."""
+    if hasattr(os, "nice"):
+        os.nice(19)
+
+
+def use_threads(count: int) -> None:
+    """Before numpy is imported, which reads it then: how many threads multiply its matrices."""
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ[name] = str(count)
 
 
 class _Rate(ProgressColumn):

@@ -33,8 +33,8 @@ def show_built(built: Built) -> None:
         )
     out.print(table)
     out.print(
-        f"measured on {thresholds.pictures} ordinary pictures, of which {measured.flagged_share:.2%} would be flagged and "
-        f"{measured.held_share:.2%} held over all categories together"
+        f"measured on {thresholds.pictures} ordinary pictures, of which {measured.flagged_share:.2%} would be flagged "
+        f"and {measured.held_share:.2%} held over all categories together"
     )
     if any(pair.hold is None for pair in (thresholds.overall, *thresholds.categories.values())):
         out.print(

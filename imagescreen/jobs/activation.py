@@ -49,6 +49,25 @@ def choosing(versions_dir: Path) -> Iterator[None]:
         yield
 
 
+def open_checked(store: Store, version: str) -> IndexVersion:
+    """A version after everything was checked that a server checks before it switches, but for loading the model.
+
+    Raises BrokenIndex, or FingerprintMismatch or BrokenInstallation when its model is not the one installed.
+    """
+    opened = open_version(store.versions_dir, version)
+    manifest = opened.manifest
+    installed = installed_fingerprint(manifest.model, store.settings.weights_dir)
+    if installed != manifest.fingerprint:
+        raise FingerprintMismatch(
+            f"index version {version} was made with model {manifest.model!r} of fingerprint {manifest.fingerprint}, "
+            f"the one installed has {installed}"
+        )
+    thresholds = opened.attachments.get(THRESHOLDS_FILE)
+    if thresholds is not None:
+        decode_thresholds(thresholds, fingerprint=manifest.fingerprint)
+    return opened
+
+
 def activate(store: Store, version: str, *, actor: str) -> Activated:
     """Makes a version on disk current, after checking all of it; so one goes back to an earlier one.
 
@@ -56,9 +75,8 @@ def activate(store: Store, version: str, *, actor: str) -> Activated:
     Raises BrokenIndex when it is not sound, knows more changes than this database has, is of another catalogue, or
     when pictures lack a vector of its model; FingerprintMismatch or BrokenInstallation when its model is not installed.
     """
-    opened = open_version(store.versions_dir, version)
+    opened = open_checked(store, version)
     manifest = opened.manifest
-    _check_model(store, opened)
     space = Space(manifest.model, manifest.fingerprint, manifest.dimension)
     with store.database.read() as session:
         known_changes = last_sequence(session)
@@ -126,19 +144,6 @@ def _make_current(store: Store, session: Session, manifest: VersionManifest, act
         raise Conflict(f"another process deleted index version {manifest.version} meanwhile: run the command again")
     record(session, manifest)
     activate_version(session, manifest.version, actor=actor)
-
-
-def _check_model(store: Store, opened: IndexVersion) -> None:
-    manifest = opened.manifest
-    installed = installed_fingerprint(manifest.model, store.settings.weights_dir)
-    if installed != manifest.fingerprint:
-        raise FingerprintMismatch(
-            f"index version {manifest.version} was made with model {manifest.model!r} of fingerprint "
-            f"{manifest.fingerprint}, the one installed has {installed}"
-        )
-    thresholds = opened.attachments.get(THRESHOLDS_FILE)
-    if thresholds is not None:
-        decode_thresholds(thresholds, fingerprint=manifest.fingerprint)
 
 
 def _check_catalogue(session: Session, opened: IndexVersion) -> None:

@@ -20,6 +20,7 @@ from imagescreen.screening.policy import Policy, read_policy, record_policy
 from imagescreen.screening.record import ScreeningRecord
 from imagescreen.screening.screener import Screener
 from imagescreen.serving.loader import Loader
+from imagescreen.serving.state import Serving
 from imagescreen.settings import Settings
 
 
@@ -82,20 +83,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
         writer = GroupCommit(database)
         stack.callback(writer.close)
         record = ScreeningRecord(database, writer)
-        screener = Screener(
-            serving=follower.serving,
-            reader=reader,
-            lookup=ReferenceLookup(database),
-            record=record,
-            files=files,
-            cache=VectorCache(max_pictures=settings.cached_pictures),
-            policy=policy,
-            max_pictures=settings.max_pictures,
-            max_package_pixels=settings.max_package_pixels,
-            matches_limit=settings.matches_limit,
-            keep_pictures=settings.keep_pictures,
-            decode_threads=decode_threads,
-        )
+        screener = _new_screener(store, reader, record, policy, follower.serving)
         stack.callback(screener.close)
         enrolment = Enrolment(
             database,
@@ -118,6 +106,31 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
             record=record,
             screener=screener,
         )
+
+
+def second_screener(bench: Workbench, serving: Serving) -> Screener:
+    """One that screens with something else than what is current; the caller closes it."""
+    return _new_screener(bench, bench.reader, bench.record, bench.policy, serving)
+
+
+def _new_screener(
+    store: Store, reader: PictureReader, record: ScreeningRecord, policy: Policy, serving: Serving
+) -> Screener:
+    settings = store.settings
+    return Screener(
+        serving=serving,
+        reader=reader,
+        lookup=ReferenceLookup(store.database),
+        record=record,
+        files=store.files,
+        cache=VectorCache(max_pictures=settings.cached_pictures),
+        policy=policy,
+        max_pictures=settings.max_pictures,
+        max_package_pixels=settings.max_package_pixels,
+        matches_limit=settings.matches_limit,
+        keep_pictures=settings.keep_pictures,
+        decode_threads=settings.decode_threads or available_cores(),
+    )
 
 
 def available_cores() -> int:

@@ -24,6 +24,7 @@ from imagescreen.errors import (
 from imagescreen.matching import Neighbour
 from imagescreen.pictures import PictureHeader, PictureReader
 from imagescreen.screening.answer import (
+    Disposition,
     ElapsedMs,
     IndexInfo,
     Match,
@@ -34,7 +35,7 @@ from imagescreen.screening.answer import (
     PolicyInfo,
     ScreeningAnswer,
 )
-from imagescreen.screening.disposition import decide
+from imagescreen.screening.disposition import Decision, decide
 from imagescreen.screening.matches import ReferenceInfo, ReferenceLookup, ranked_matches
 from imagescreen.screening.package import Package, SubmittedPicture, check_positions, content_hash
 from imagescreen.screening.policy import Policy
@@ -115,12 +116,7 @@ class Screener:
             return Screened(earlier, created=False)
         served = self._serving.require_index()
         matched = self._match(served, pictures, started)
-        decision = decide(
-            matched.results,
-            self._policy,
-            actions={reference_id: info.suggested_action for reference_id, info in matched.references.items()},
-            calibrated=served.thresholds is not None,
-        )
+        decision = self._decide(served, matched)
         answer = ScreeningAnswer(
             screening_id=uuid7(),
             package_id=package.package_id,
@@ -157,12 +153,29 @@ class Screener:
             elapsed_ms=matched.elapsed,
         )
 
+    def disposition(self, pictures: Sequence[SubmittedPicture]) -> Disposition:
+        """What a package with these pictures would get now; nothing is stored.
+
+        Raises InvalidContent, Overloaded, IndexUnavailable.
+        """
+        self._check_count(pictures)
+        served = self._serving.require_index()
+        return self._decide(served, self._match(served, pictures, time.perf_counter())).disposition
+
     def close(self) -> None:
         self._decoders.shutdown()
 
     def _check_count(self, pictures: Sequence[SubmittedPicture]) -> None:
         if len(pictures) > self._max_pictures:
             raise InvalidContent(f"{len(pictures)} pictures are too many: at most {self._max_pictures} are allowed")
+
+    def _decide(self, served: Served, matched: _Matched) -> Decision:
+        return decide(
+            matched.results,
+            self._policy,
+            actions={reference_id: info.suggested_action for reference_id, info in matched.references.items()},
+            calibrated=served.thresholds is not None,
+        )
 
     def _match(self, served: Served, pictures: Sequence[SubmittedPicture], started: float) -> _Matched:
         seen = self._see(pictures)
