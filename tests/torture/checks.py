@@ -67,9 +67,9 @@ def check_service(url: str, world: World, dice: random.Random) -> int:
 
 
 def leftovers(home: Path) -> list[Path]:
-    """Half-built versions, unfinished files, and stored pictures that nothing names."""
+    """Half-built versions, unfinished files, and stored pictures that nothing ever named."""
     with closing(sqlite3.connect(f"file:{home / 'data' / 'imagescreen.sqlite3'}?mode=ro", uri=True)) as database:
-        named = {row[0] for row in database.execute(_NAMED)}
+        named = {row[0] for row in database.execute(f"{_NAMED} UNION SELECT sha256 FROM reference_picture")}
     stored = (home / "data" / "pictures").glob("??/*")
     return [*(home / "index" / "versions").glob(".building-*"), *(path for path in stored if path.name not in named)]
 

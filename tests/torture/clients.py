@@ -10,6 +10,9 @@ import httpx
 from tests.torture.deeds import AddPicture, AddReference, ChangeState, Deed, RemovePicture, Review, ScreenPackage, sent
 from tests.torture.world import Picture, Reference, Violation, World, now
 
+PAUSE_S = 0.1
+"""At most so long between two requests: the scripts have a lower priority than the server, and must come through."""
+
 SUSPENDED_S = 3.0
 """An end of suspension that comes while the rounds go on."""
 
@@ -50,6 +53,7 @@ class Client:
                         return
                     deed.acknowledged(self._world, answer)
                     self._world.acknowledged += 1
+                    self._stop.wait(self._dice.uniform(0, PAUSE_S))
         except Violation as violation:
             self.violation = violation
         except Exception as error:

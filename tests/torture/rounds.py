@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from imagescreen.jobs.purge import ORPHAN_AGE
+from imagescreen.jobs.tidy import ORPHAN_AGE
 from tests.conftest import environment
 from tests.torture import moments
 from tests.torture.checks import check_disk, check_service, leftovers
@@ -117,9 +117,7 @@ class Torture:
     def tidy(self) -> None:
         """What killed processes left is cleaned up by the next build, once it is old enough to be nobody's."""
         self._ready()
-        for path in leftovers(self.home):
-            age = time.time() - 2 * ORPHAN_AGE.total_seconds()
-            os.utime(path, (age, age))
+        _hours_pass(self.home / "data" / "pictures")
         self._finished(self._start(Victim.REINDEX), Victim.REINDEX)
         left = [str(path.relative_to(self.home)) for path in leftovers(self.home)]
         demand(not left, f"a build left {len(left)} files that killed processes had left: {left[:5]}")
@@ -259,6 +257,14 @@ def torture(home: Path, seed: int) -> Iterator[Torture]:
             yield rounds
         finally:
             rounds.close()
+
+
+def _hours_pass(folder: Path) -> None:
+    """Everything in a folder becomes older, as if nothing had happened for longer than a writer may take."""
+    for path in (folder, *folder.rglob("*")):
+        known = path.stat()
+        age_s = 2 * ORPHAN_AGE.total_seconds()
+        os.utime(path, (known.st_atime - age_s, known.st_mtime - age_s))
 
 
 def _ended(process: Started) -> int:
