@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
-from anyio import to_thread
+from anyio import create_task_group, sleep, to_thread
 from litestar import Litestar
 from litestar.plugins.prometheus import PrometheusConfig
 from litestar.types import ASGIApp
@@ -22,7 +22,10 @@ from imagescreen.api.request_log import RequestLog
 from imagescreen.api.screenings import ScreeningController
 from imagescreen.api.work import Desk, refuse_unknown_parameters
 from imagescreen.jobs.workbench import Workbench, open_workbench
+from imagescreen.references.follower import Follower
 from imagescreen.settings import Settings, is_loopback, read_settings
+
+_OBSERVE_S = 1.0
 
 
 def create_app(settings: Settings | None = None, bench: Workbench | None = None) -> ASGIApp:
@@ -63,7 +66,11 @@ def _lifespan(settings: Settings, opened: Workbench | None) -> Any:
         async with AsyncExitStack() as stack:
             bench = opened or await _open(settings, stack)
             bench.follower.start()
-            app.state.desk = Desk(bench, Metrics())
+            metrics = Metrics()
+            app.state.desk = Desk(bench, metrics)
+            tasks = await stack.enter_async_context(create_task_group())
+            stack.callback(tasks.cancel_scope.cancel)
+            tasks.start_soon(_keep_observed, metrics, bench.follower)
             served = bench.follower.serving.current()
             log.info(
                 "serving",
@@ -79,6 +86,13 @@ def _lifespan(settings: Settings, opened: Workbench | None) -> Any:
             yield
 
     return lifespan
+
+
+async def _keep_observed(metrics: Metrics, follower: Follower) -> None:
+    """Another worker may be asked for the metrics: it tells what this one observed last."""
+    while True:
+        metrics.observe(follower)
+        await sleep(_OBSERVE_S)
 
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> Workbench:

@@ -3,32 +3,63 @@
 Ends on SIGTERM or Ctrl-C after it has finished what it accepted.
 """
 
-import signal
+import multiprocessing
 import sys
 from typing import Annotated
 
 import typer
-from _console import DONE, new_app, out, progress_bar, run
+from _console import SOME_REJECTED, fail, new_app, out, progress_bar, quiet_logs, run
 
+from imagescreen.errors import ImagescreenError
 from imagescreen.settings import Settings, read_settings
 
 app = new_app()
 
+EPILOG = """
+**Examples**
 
-@app.command(
-    help=__doc__, epilog="Example: IMAGESCREEN_DATA_DIR=/srv/imagescreen .venv/bin/python scripts/serve.py --port 8080"
-)
+    IMAGESCREEN_DATA_DIR=/srv/imagescreen .venv/bin/python scripts/serve.py --port 8080
+
+    .venv/bin/python scripts/serve.py --workers 4
+
+Exit codes: 0 ended as asked, 1 could not start, 2 wrong use.
+"""
+
+
+@app.command(help=__doc__, epilog=EPILOG)
 def main(
     host: Annotated[str | None, typer.Option(help="Address to listen on (setting `host`).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (setting `port`).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Server processes on that port (setting `workers`).")] = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="On the first start, fill the empty catalogue with rendered samples.")
     ] = False,
 ) -> None:
-    settings = read_settings(host=host, port=port)
-    if sample:
+    settings = read_settings(host=host, port=port, workers=workers)
+    if sample and settings.workers > 1:
+        _prepare_sample_apart(settings)
+    elif sample:
         _prepare_sample(settings)
-    _serve(settings)
+    from imagescreen.server import serve
+
+    serve(settings)
+
+
+def _prepare_sample_apart(settings: Settings) -> None:
+    """In a process of its own: the one that starts workers and watches them needs no model in memory."""
+    process = multiprocessing.get_context("spawn").Process(target=_prepare_sample_or_fail, args=(settings,))
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(process.exitcode)
+
+
+def _prepare_sample_or_fail(settings: Settings) -> None:
+    quiet_logs()
+    try:
+        _prepare_sample(settings)
+    except ImagescreenError as error:
+        fail(error.detail, SOME_REJECTED)
 
 
 def _prepare_sample(settings: Settings) -> None:
@@ -48,33 +79,6 @@ def _prepare_sample(settings: Settings) -> None:
             out.print(line, markup=False)
     else:
         out.print("the catalogue has references of your own: there are no sample packages to try")
-
-
-def _serve(settings: Settings) -> None:
-    import uvicorn
-
-    from imagescreen.api.logs import configure_logs
-    from imagescreen.app import create_app
-    from imagescreen.jobs.workbench import open_workbench
-
-    # uvicorn hands these signals on when it has finished; then everything is closed, and the exit code is 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
-    configure_logs(settings)
-    with open_workbench(settings) as bench:
-        uvicorn.run(
-            create_app(settings, bench),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=settings.shutdown_grace_s,
-        )
-
-
-def _end(_number: int, _frame: object) -> None:
-    sys.exit(DONE)
 
 
 if __name__ == "__main__":

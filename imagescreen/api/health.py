@@ -1,16 +1,20 @@
 """For load balancers and monitoring."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from anyio import to_thread
 from litestar import Controller, Request, Response, get
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from imagescreen.api.work import Desk, desk_of
+from imagescreen.database.feed import now
+from imagescreen.database.processes import live_processes
+from imagescreen.errors import Unavailable
 
 MAX_BEHIND_S = 10.0
-"""A process that has not read the change feed for so long may match what was withdrawn: it is not ready.
+"""A process that has not served what the change feed says for so long may match what was withdrawn: it is not ready.
 
 At least three looks must have failed, though: `feed_poll_s` may be longer than the usual half second.
 """
@@ -53,10 +57,8 @@ class MetricsController(Controller):
 
     @get("/", operation_id="metrics", summary="Prometheus metrics", media_type="text/plain")
     async def metrics(self, request: Request[Any, Any, Any]) -> Response[bytes]:
-        """HTTP requests, stages, screenings by disposition, and how far the index is."""
-        desk = desk_of(request)
-        _observe(desk)
-        exposition = generate_latest(REGISTRY) + generate_latest(desk.metrics.registry)
+        """HTTP requests, stages, screenings by disposition, and how far the index is; of all workers together."""
+        exposition = await to_thread.run_sync(_exposition, desk_of(request))
         return Response(exposition, media_type=CONTENT_TYPE_LATEST)
 
 
@@ -79,11 +81,9 @@ def _ready(desk: Desk) -> Ready:
     return Ready("not ready" if problems else "ready", problems, warnings, round(tested.age_s, 3))
 
 
-def _observe(desk: Desk) -> None:
-    bench, metrics = desk.bench, desk.metrics
-    state = bench.follower.state()
-    metrics.references.set(bench.follower.serving.current().snapshot.reference_count)
-    metrics.sequence.set(state.sequence)
-    metrics.behind.set(state.behind_s)
-    metrics.problem.set(1 if bench.follower.serving.problem else 0)
-    metrics.lacking.set(state.pictures_without_vector)
+def _exposition(desk: Desk) -> bytes:
+    desk.metrics.observe(desk.bench.follower)
+    # Without the database the other metrics are wanted all the more.
+    with suppress(Unavailable), desk.bench.database.read() as session:
+        desk.metrics.observe_processes(len(live_processes(session, moment=now())))
+    return desk.metrics.exposition()

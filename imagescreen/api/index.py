@@ -5,15 +5,46 @@ from typing import Any
 
 import msgspec
 from litestar import Controller, Request, get
+from sqlalchemy.orm import Session
 
 from imagescreen.api.work import Desk, desk_of
 from imagescreen.calibration.thresholds import Thresholds
+from imagescreen.database.feed import now
 from imagescreen.database.index_versions import IndexVersionSummary, current_version, versions
+from imagescreen.database.processes import ProcessReport, entries_after, live_processes
 from imagescreen.screening.answer import ModelInfo
+
+
+class ServerProcess(msgspec.Struct, frozen=True):
+    """What one process of the deployment told of itself `seen_s_ago` seconds ago.
+
+    `behind_entries` entries of the change feed are not served by it yet. `behind_s` is the age of the oldest of them,
+    or the time since its last successful look at the feed if that is longer. `loading` names the version that it is
+    about to switch to. `answering` is the process that gives this answer.
+    """
+
+    host: str
+    pid: int
+    answering: bool
+    started_at: datetime
+    seen_s_ago: float
+    version: str | None
+    model: ModelInfo
+    sequence: int
+    references: int
+    pictures: int
+    changes_since_version: int
+    behind_entries: int
+    behind_s: float
+    loading: str | None
+    problem: str | None
 
 
 class ServedIndex(msgspec.Struct, frozen=True):
     """`problem` says why something else is current in the database; `thresholds` is null before calibration.
+
+    `processes` are all those on this database that were seen within the last minute; the rest is about the answering
+    one. `changes_since_version` counts the pictures that came, changed or went since the version was built.
 
     `thresholds_keep_policy` is false when the policy's rates changed after the thresholds were measured: rebuild.
     """
@@ -24,13 +55,16 @@ class ServedIndex(msgspec.Struct, frozen=True):
     sequence: int
     references: int
     pictures: int
+    changes_since_version: int
     built_at: datetime | None
     feed_behind_s: float
+    loading: str | None
     problem: str | None
     pictures_without_vector: int
     policy_version: str
     thresholds_keep_policy: bool | None
     thresholds: Thresholds | None
+    processes: list[ServerProcess]
 
 
 class IndexVersions(msgspec.Struct, frozen=True):
@@ -45,7 +79,7 @@ class IndexController(Controller):
 
     @get("/", operation_id="get_index", summary="What is served now")
     async def get_index(self, request: Request[Any, Any, Any]) -> ServedIndex:
-        """Model, index version, thresholds with their support, and how far this process is behind."""
+        """Model, index version, thresholds with their support, and how far each process is behind."""
         desk = desk_of(request)
         return await desk.do(_served_index, desk)
 
@@ -62,6 +96,7 @@ def _served_index(desk: Desk) -> ServedIndex:
     state = bench.follower.state()
     with bench.database.read() as session:
         current = current_version(session)
+        processes = _processes(session, bench.follower.report())
     snapshot, thresholds = served.snapshot, served.thresholds
     return ServedIndex(
         version=snapshot.version,
@@ -70,13 +105,47 @@ def _served_index(desk: Desk) -> ServedIndex:
         sequence=snapshot.sequence,
         references=snapshot.reference_count,
         pictures=snapshot.picture_count,
+        changes_since_version=snapshot.changes_since_version,
         built_at=None if snapshot.manifest is None else snapshot.manifest.built_at,
         feed_behind_s=round(state.behind_s, 3),
+        loading=state.loading,
         problem=bench.follower.serving.problem or state.error,
         pictures_without_vector=state.pictures_without_vector,
         policy_version=bench.policy.version,
         thresholds_keep_policy=None if thresholds is None else bench.policy.kept_by(thresholds),
         thresholds=thresholds,
+        processes=processes,
+    )
+
+
+def _processes(session: Session, own: ProcessReport) -> list[ServerProcess]:
+    """The answering process by what it serves now, the others by their last reports."""
+    moment = now()
+    others = [report for report in live_processes(session, moment=moment) if report.id != own.id]
+    told = sorted([own, *others], key=lambda report: (report.host, report.pid))
+    return [_process(session, report, moment, answering=report is own) for report in told]
+
+
+def _process(session: Session, report: ProcessReport, moment: datetime, *, answering: bool) -> ServerProcess:
+    entries, oldest = entries_after(session, report.sequence)
+    waiting_s = 0.0 if oldest is None else (moment - oldest).total_seconds()
+    return ServerProcess(
+        host=report.host,
+        pid=report.pid,
+        answering=answering,
+        started_at=report.started_at,
+        # Hosts' clocks differ a little.
+        seen_s_ago=round(max(0.0, (moment - report.seen_at).total_seconds()), 3),
+        version=report.version,
+        model=ModelInfo(report.model, report.fingerprint),
+        sequence=report.sequence,
+        references=report.references,
+        pictures=report.pictures,
+        changes_since_version=report.changes_since_version,
+        behind_entries=entries,
+        behind_s=round(max(waiting_s, report.feed_behind_s), 3),
+        loading=report.loading,
+        problem=report.problem,
     )
 
 

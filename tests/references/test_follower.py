@@ -312,7 +312,7 @@ def test_what_a_replaced_version_held_is_let_go(bench: Workbench) -> None:
 
     def held() -> bool:
         gc.collect()
-        return any(isinstance(each, IndexSnapshot) and each.version == old for each in gc.get_objects())
+        return any(type(each) is IndexSnapshot and each.version == old for each in gc.get_objects())
 
     eventually(lambda: not held())
 
