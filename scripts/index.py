@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from _console import DONE, SOME_REJECTED, low_priority, megabytes, new_app, out, run
 from rich import box
+from rich.console import Console
 from rich.table import Column, Table
 
 from imagescreen.settings import read_settings
@@ -63,8 +64,8 @@ def list_all() -> None:
             str(entry.parameters.get("recall", "exact")),
             "",
         )
-    # Columns are not dropped where nobody tells the width, as in a pipe.
-    out.print(table, width=max(out.width, 150), crop=False)
+    # Columns must not be dropped where the width is not known, as in a pipe.
+    Console(width=max(out.width, 160), highlight=False).print(table)
     if current is None:
         out.print("no version is current: build one with scripts/reindex.py")
     elif current.version not in {entry.version for entry in found}:

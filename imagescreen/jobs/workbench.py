@@ -11,6 +11,7 @@ from imagescreen.database.group_commit import GroupCommit
 from imagescreen.database.migrate import migrate
 from imagescreen.database.session import Database
 from imagescreen.embedding.cache import VectorCache
+from imagescreen.jobs.folding import Folding
 from imagescreen.pictures import DecodingBudget, PictureLimits, PictureReader
 from imagescreen.references.catalogue import Catalogue
 from imagescreen.references.enrolment import Enrolment
@@ -43,6 +44,7 @@ class Workbench(Store):
     policy: Policy
     loader: Loader
     follower: Follower
+    folding: Folding
     catalogue: Catalogue
     enrolment: Enrolment
     record: ScreeningRecord
@@ -80,6 +82,8 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
         loader = Loader(settings)
         follower = Follower(database, loader, poll_s=settings.feed_poll_s)
         stack.callback(follower.close)
+        folding = Folding(settings, database, follower)
+        stack.callback(folding.close)
         writer = GroupCommit(database)
         stack.callback(writer.close)
         record = ScreeningRecord(database, writer)
@@ -101,6 +105,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
             policy=policy,
             loader=loader,
             follower=follower,
+            folding=folding,
             catalogue=Catalogue(database, files, on_change=follower.catch_up),
             enrolment=enrolment,
             record=record,
