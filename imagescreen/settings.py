@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     policy_file: Path | None = Field(None, description="The operator's policy (TOML); unset is the built-in one.")
 
     model: str = Field("mini", description="Model of the first index version; later ones name their own.")
+    random_weights: bool = Field(
+        False, description="Serve a model that was never trained: for `scripts/benchmark.py`, never to screen."
+    )
     device: Device = Field(Device.AUTO, description="`auto` takes CUDA when it is there.")
     dtype: DType = Field(DType.AUTO, description="`auto` is bfloat16 where the processor has it in hardware.")
     torch_threads: int = Field(0, ge=0, le=1024, description="Threads of the encoder; 0 is one per core.")

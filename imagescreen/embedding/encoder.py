@@ -1,6 +1,7 @@
 """The encoder: pictures and words to unit vectors in one space."""
 
 from collections.abc import Sequence
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from imagescreen.embedding.loading import LoadedModel
 
-__all__ = ["Encoder", "describe_model", "installed_fingerprint", "installed_models", "load_encoder"]
+__all__ = ["Encoder", "TrainedOnly", "describe_model", "installed_fingerprint", "installed_models", "load_encoder"]
 
 MIN_SELF_TEST_COSINE = 0.999
 """Least similarity of the test picture's vector to the float32 one in the manifest: float32, bfloat16 and float16 of
@@ -45,6 +46,13 @@ the same weights stay above it, other weights or another preprocessing do not.""
 # Aspect ratio past which a picture is cropped to its middle before a resize to the shortest side: the resize would
 # make all of a long strip large only to crop it, 32 x 2,000,000 px to gigabytes.
 _MAX_STRIP = 4
+
+
+class TrainedOnly(Enum):
+    """Whether a model must have been trained; only benchmarks, which look at nothing but time, waive that."""
+
+    REQUIRED = auto()
+    WAIVED = auto()
 
 
 class Encoder:
@@ -154,15 +162,25 @@ class Encoder:
         return cosine
 
 
-def load_encoder(name: str, weights_dir: Path, *, dtype: DType, device: Device, threads: int) -> Encoder:
+def load_encoder(
+    name: str,
+    weights_dir: Path,
+    *,
+    dtype: DType,
+    device: Device,
+    threads: int,
+    trained: TrainedOnly = TrainedOnly.REQUIRED,
+) -> Encoder:
     """The encoder of an installed model. Fetches nothing; takes the process offline for the model hub.
 
     Every file is checked against the model's manifest before it is loaded, and the loaded model must see the built-in
     test picture as the manifest says. `threads` (0: one per available core) sets torch's count for the whole process.
     Raises BrokenInstallation for a model that is unknown or not installed or a device that is not there, and
-    BrokenModel for files that are not sound.
+    BrokenModel for files that are not sound, or weights that are random where trained ones are required.
     """
     entry = entry_of(name, weights_dir)
+    if entry.random_weights and trained is TrainedOnly.REQUIRED:
+        raise BrokenModel(f"The model {name!r} has random weights: it serves benchmarks and can screen nothing.")
     folder = model_folder(entry, weights_dir)
     manifest = read_manifest(entry, folder)
     check_files(name, folder, manifest.files)

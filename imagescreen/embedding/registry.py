@@ -33,7 +33,8 @@ class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """One model. `input_size` and `resize_mode` stay unset where only the model's own config can tell.
 
     `revision` is a commit of the hub repository; empty means that the fetching run resolves the branch and tells the
-    commit to pin. A model without a `repository` is committed beside the registry.
+    commit to pin. A model without a `repository` is committed beside the registry. `random_weights` marks one that was
+    never trained: it serves to measure speed, and nothing else.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     repository: str = ""
     revision: str = ""
     files: dict[str, HubFile] = {}
+    random_weights: bool = False
 
     @property
     def built_in(self) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from imagescreen.calibration.thresholds import decode_thresholds
 from imagescreen.embedding.batcher import Batcher
-from imagescreen.embedding.encoder import Encoder, load_encoder
+from imagescreen.embedding.encoder import Encoder, TrainedOnly, load_encoder
 from imagescreen.errors import FingerprintMismatch
 from imagescreen.matching import IndexSnapshot, open_version, set_search_threads
 from imagescreen.serving.state import Served
@@ -32,6 +32,7 @@ class Loader:
             dtype=settings.dtype,
             device=settings.device,
             threads=settings.torch_threads,
+            trained=TrainedOnly.WAIVED if settings.random_weights else TrainedOnly.REQUIRED,
         )
 
     def batcher(self, encoder: Encoder) -> Batcher:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from imagescreen.embedding.encoder import Encoder, describe_model, load_encoder
+from imagescreen.embedding.encoder import Encoder, TrainedOnly, describe_model, load_encoder
 from imagescreen.embedding.registry import entry_of
 from imagescreen.embedding.test_picture import draw_test_picture
 from imagescreen.errors import BrokenInstallation, BrokenModel, ImagescreenError, Unavailable, UnreadablePicture
@@ -228,6 +228,17 @@ def test_model_without_its_tokenizer_serves_pictures_and_says_that_words_are_off
     assert not encoder.has_text
     with pytest.raises(Unavailable, match="no text side"):
         encoder.encode_words(["a bag"])
+
+
+def test_a_model_with_random_weights_is_refused_where_it_could_screen(weights_copy: Path) -> None:
+    registry = weights_copy / "models.toml"
+    registry.write_text(registry.read_text().replace("text_side = true", "text_side = true\nrandom_weights = true", 1))
+    with pytest.raises(BrokenModel, match="random weights"):
+        load_encoder("mini", weights_copy, dtype=DType.FLOAT32, device=Device.CPU, threads=1)
+    for_time = load_encoder(
+        "mini", weights_copy, dtype=DType.FLOAT32, device=Device.CPU, threads=1, trained=TrainedOnly.WAIVED
+    )
+    assert for_time.name == "mini"
 
 
 def test_model_of_ones_own_is_described_and_loaded(weights_copy: Path) -> None:

@@ -1,0 +1,291 @@
+"""How fast the whole service is over HTTP, beside its bare parts and the straightforward service, in one run."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from imagescreen.database.migrate import migrate
+from imagescreen.database.session import Database
+from imagescreen.embedding.manifest import installed_fingerprint
+from imagescreen.embedding.registry import entry_of
+from imagescreen.errors import ImagescreenError
+from imagescreen.evaluation.http_load import LoadResult, Request, multipart, run_load
+from imagescreen.evaluation.listing_photos import as_another_file
+from imagescreen.evaluation.reindex_benchmark import fill
+from imagescreen.settings import ENV_PREFIX
+
+START_DEADLINE_S = 300.0
+"""Only ends a hang."""
+
+BATCHES = (1, 8, 32)
+CLIENTS = (1, 4, 16, 64)
+STRAIGHTFORWARD_CLIENTS = (1, 16)
+Progress = Callable[[str, int, int], None]
+
+
+class BenchmarkFailed(ImagescreenError):
+    """What was to be measured did not happen."""
+
+    code = "benchmark-failed"
+    title = "The benchmark failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is measured. `seconds` is the length of one measurement, `rounds` how often the sides alternate."""
+
+    home: Path
+    scripts: Path
+    weights_dir: Path
+    model: str
+    photos: Sequence[bytes]
+    references: int
+    rounds: int
+    seconds: float
+    workers: int
+
+
+@dataclass(slots=True)
+class Figures:
+    """Every measurement of every round: rates are pictures a second, memory MiB."""
+
+    device: str = ""
+    dtype: str = ""
+    encode: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    decode: list[float] = field(default_factory=list)
+    cold: dict[int, list[LoadResult]] = field(default_factory=lambda: defaultdict(list))
+    repeated: dict[int, list[LoadResult]] = field(default_factory=lambda: defaultdict(list))
+    straightforward: dict[int, list[LoadResult]] = field(default_factory=lambda: defaultdict(list))
+    resident_mib: float = 0.0
+
+    def bound(self, cores: int) -> float:
+        """Pictures a second when nothing but encoding (at batch 32) and scaled decoding took time."""
+        return 1 / (1 / median(self.encode[max(BATCHES)]) + 1 / median(self.decode) / cores)
+
+
+def measure(plan: Plan, progress: Progress) -> Figures:
+    """Starts the service, the straightforward one and the bare parts on loopback, and measures them in turn."""
+    figures = Figures()
+    with ExitStack() as stack:
+        environment = _prepared(plan, progress)
+        photos = plan.home / "photos"
+        photos.mkdir()
+        for number, photo in enumerate(plan.photos):
+            (photos / f"{number:05d}.jpg").write_bytes(photo)
+        service, service_url = stack.enter_context(_service(plan, environment))
+        straight_url = stack.enter_context(_straightforward(plan))
+        bare = stack.enter_context(_bare(plan, photos))
+        told = bare("")
+        figures.device, figures.dtype = str(told["device"]), str(told["dtype"])
+        steps = len(BATCHES) + 1 + 2 * len(CLIENTS) + len(STRAIGHTFORWARD_CLIENTS)
+        # Every photo once, so that what is repeated later is known from the first measurement on.
+        run_load(service_url, _submissions(plan, "warm", unique=False), clients=4, requests=len(plan.photos))
+        for number in range(plan.rounds):
+            done = number * steps
+            for take in _round(plan, figures, number, _Sides(bare, service_url, straight_url)):
+                take()
+                done += 1
+                progress("measuring", done, plan.rounds * steps)
+        figures.resident_mib = _resident_mib(service.pid)
+    return figures
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    bare: "Callable[[str], Mapping[str, object]]"
+    service_url: str
+    straightforward_url: str
+
+
+def _round(plan: Plan, figures: Figures, number: int, sides: _Sides) -> Iterator[Callable[[], None]]:
+    """The measurements of one round, in the order in which they are taken."""
+    for batch in BATCHES:
+        yield partial(_bare_rate, figures.encode[batch], sides, f"encode {batch} {plan.seconds}")
+    yield partial(_bare_rate, figures.decode, sides, f"decode {plan.seconds}")
+    for clients in CLIENTS:
+        for kind, kept in (("cold", figures.cold), ("repeated", figures.repeated)):
+            make = _submissions(plan, f"{number}-{clients}-{kind}", unique=kind == "cold")
+            yield partial(_load, kept[clients], sides.service_url, make, clients, plan.seconds)
+    for clients in STRAIGHTFORWARD_CLIENTS:
+        kept_plain = figures.straightforward[clients]
+        yield partial(_load, kept_plain, sides.straightforward_url, _plain(plan), clients, plan.seconds)
+
+
+def _bare_rate(kept: list[float], sides: _Sides, question: str) -> None:
+    kept.append(float(str(sides.bare(question)["rate"])))
+
+
+def _load(kept: list[LoadResult], url: str, make: Callable[[int], Request], clients: int, seconds: float) -> None:
+    kept.append(run_load(url, make, clients=clients, seconds=seconds))
+
+
+def _submissions(plan: Plan, run: str, *, unique: bool) -> Callable[[int], Request]:
+    def make(number: int) -> Request:
+        photo = plan.photos[number % len(plan.photos)]
+        if unique:
+            photo = as_another_file(photo, hash((run, number)) & 0xFFFFFFFFFFFF)
+        package = json.dumps({"package_id": f"{run}-{number}-{time.time_ns()}"}).encode()
+        body, content_type = multipart({"package": package}, {"photo.jpg": photo})
+        return Request("/v1/screenings", body, content_type)
+
+    return make
+
+
+def _plain(plan: Plan) -> Callable[[int], Request]:
+    def make(number: int) -> Request:
+        body, content_type = multipart({}, {"photo.jpg": plan.photos[number % len(plan.photos)]})
+        return Request("/screen", body, content_type)
+
+    return make
+
+
+def _prepared(plan: Plan, progress: Progress) -> Mapping[str, str]:
+    """A database of synthetic references and an index version of it; returns the service's environment."""
+    ours = {
+        "data_dir": str(plan.home / "data"),
+        "index_dir": str(plan.home / "index"),
+        "weights_dir": str(plan.weights_dir),
+        "model": plan.model,
+        "random_weights": "true",
+        "workers": str(plan.workers),
+        # There are no thresholds for synthetic references, so every package is reviewed; keeping its pictures would
+        # measure the disk.
+        "keep_pictures": "none",
+        "log_level": "warning",
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    environment = inherited | {f"{ENV_PREFIX}{name.upper()}": value for name, value in ours.items()}
+    database = Database(f"sqlite:///{plan.home / 'data' / 'imagescreen.sqlite3'}")
+    try:
+        migrate(database)
+        fill(
+            database,
+            pictures=plan.references,
+            ordinary=0,
+            fingerprint=installed_fingerprint(plan.model, plan.weights_dir),
+            dimension=entry_of(plan.model, plan.weights_dir).dimension,
+            progress=progress,
+        )
+    finally:
+        database.close()
+    done = subprocess.run(  # noqa: S603 (our own script)
+        [sys.executable, str(plan.scripts / "reindex.py")], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchmarkFailed(f"the index could not be built: {done.stderr.strip()[-500:]}")
+    return environment
+
+
+@contextmanager
+def _service(plan: Plan, environment: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+    port = _free_port()
+    command = [sys.executable, str(plan.scripts / "serve.py"), "--port", str(port)]
+    with _process(command, plan.home / "service.log", environment) as process:
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(process, f"{url}/health/ready", plan.home / "service.log")
+        yield process, url
+
+
+@contextmanager
+def _straightforward(plan: Plan) -> Iterator[str]:
+    port = _free_port()
+    command = [
+        *(sys.executable, "-m", "imagescreen.evaluation.straightforward"),
+        *("--port", str(port), "--weights-dir", str(plan.weights_dir), "--references", str(plan.references)),
+        *("--model", plan.model),
+    ]
+    log = plan.home / "straightforward.log"
+    with _process(command, log, os.environ) as process:
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(process, f"{url}/ready", log)
+        yield url
+
+
+@contextmanager
+def _bare(plan: Plan, photos: Path) -> Iterator["Callable[[str], Mapping[str, object]]"]:
+    command = [
+        *(sys.executable, "-m", "imagescreen.evaluation.bare"),
+        *("--model", plan.model, "--weights-dir", str(plan.weights_dir), "--photos", str(photos)),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 (our own module)
+        assert process.stdin is not None and process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+
+        def ask(line: str) -> Mapping[str, object]:
+            if line:
+                stdin.write(line + "\n")
+                stdin.flush()
+            answer = stdout.readline()
+            if not answer:
+                raise BenchmarkFailed("the measurement of the bare parts ended early")
+            told: Mapping[str, object] = json.loads(answer)
+            return told
+
+        try:
+            yield ask
+        finally:
+            stdin.close()
+            process.wait(30)
+
+
+@contextmanager
+def _process(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file)  # noqa: S603 (our own)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_DEADLINE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=10):  # noqa: S310 (a server of ours)
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise BenchmarkFailed(f"a server did not start: {log.read_text(errors='replace').strip()[-500:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _resident_mib(pid: int) -> float:
+    """Of a process and its children, where /proc can tell."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return float("nan")
+    own = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS:"))
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own / 1024 + sum(_resident_mib(int(child)) for child in children)
+
+
+def cleaned(home: Path) -> Path:
+    """An empty folder to work in."""
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    return home
