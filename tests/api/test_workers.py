@@ -87,8 +87,8 @@ def test_two_workers_serve_count_together_and_come_back_when_killed(sample_copy:
         os.kill(killed, signal.SIGKILL)
         eventually(lambda: len(pids(service) - {killed}) == 2)
         for response in stored:
-            kept = httpx.get(f"{service.url}{response.headers['location']}", timeout=60)
-            assert kept.json() == response.json()
+            kept = httpx.get(f"{service.url}{response.headers['location']}", timeout=60).json()
+            assert kept == kept | response.json()
         assert held(service) == 12
         assert screen(service, "another").status_code == 201
         assert held(service) == 13

@@ -1,0 +1,251 @@
+"""How soon a committed change takes effect in every server process of a deployment.
+
+A change counts as taken when the process answers a real request for matches accordingly.
+"""
+
+import json
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from imagescreen.database.index_versions import current_activation
+from imagescreen.evaluation.http_load import multipart
+from imagescreen.evaluation.live_benchmark_servers import Deployment, Progress, Server, drawn_picture
+from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
+
+REFERENCES = 24
+"""References that take part before the first change; added ones join them."""
+
+AHEAD_S = 2.0
+"""How far ahead a moment lies at which a reference begins or ceases to match by the clock."""
+
+_TRY_AGAIN_S = 0.02
+_DEADLINE_S = 120.0
+_SCRIPT_SHARE = 0.1
+
+
+class Change(StrEnum):
+    ADD = "add"
+    REMOVE_PICTURE = "remove its picture"
+    SUSPEND = "suspend"
+    ACTIVATE = "activate"
+    RETIRE = "retire"
+    SUSPENSION_ENDS = "suspension ends"
+    VALIDITY_BEGINS = "validity begins"
+    VALIDITY_ENDS = "validity ends"
+
+
+@dataclass(slots=True)
+class _Known:
+    """A reference with one picture, and whether it matches."""
+
+    reference_id: str
+    picture_id: int
+    picture: bytes
+    matches: bool = True
+
+
+@dataclass(slots=True)
+class Delays:
+    """Seconds from the commit's answer, or from the moment of expiry, until a process matched accordingly."""
+
+    by_change: dict[Change, list[float]] = field(default_factory=lambda: defaultdict(list))
+    switches: int = 0
+
+    def all(self) -> list[float]:
+        return [delay for delays in self.by_change.values() for delay in delays]
+
+
+def measure_changes(
+    deployment: Deployment, *, processes: int, rounds: int, pictures: int, seed: int, progress: Progress
+) -> Delays:
+    """Random changes, each through a random process or a script, seen from every process.
+
+    With `pictures` the index holds so many synthetic ones besides, and two versions of it are activated in turn all
+    the while, so that processes load a version of that size for most of the time.
+    """
+    if pictures:
+        deployment.fill(pictures, progress)
+    delays = Delays()
+    with deployment.servers(processes, ready="/health/live", feed_poll_s="0.5") as servers:
+        course = _Course(deployment, servers, random.Random(seed), delays)  # noqa: S311 - a benchmark
+        course.begin(progress)
+        versions = [_build(deployment)]
+        if pictures:
+            versions.append(_build(deployment))
+        _wait_until_all_serve(servers, versions[-1])
+        with _switching(deployment, servers, versions, delays):
+            for number in range(rounds):
+                course.one_change()
+                progress("changing references", number + 1, rounds)
+    return delays
+
+
+class _Course:
+    def __init__(self, deployment: Deployment, servers: Sequence[Server], dice: random.Random, delays: Delays) -> None:
+        self._deployment = deployment
+        self._servers = servers
+        self._dice = dice
+        self._delays = delays
+        self._references: list[_Known] = []
+        self._drawn = 0
+
+    def begin(self, progress: Progress) -> None:
+        for number in range(REFERENCES):
+            self._add(self._servers[0])
+            progress("adding references", number + 1, REFERENCES)
+
+    def one_change(self) -> None:
+        matching = [known for known in self._references if known.matches]
+        silent = [known for known in self._references if not known.matches]
+        possible = [Change.ADD]
+        if len(matching) > 1:
+            possible += [Change.REMOVE_PICTURE, Change.SUSPEND, Change.RETIRE, Change.SUSPENSION_ENDS]
+            possible += [Change.VALIDITY_ENDS]
+        if silent:
+            possible += [Change.ACTIVATE, Change.VALIDITY_BEGINS]
+        change = self._dice.choice(possible)
+        server = self._dice.choice(self._servers)
+        match change:
+            case Change.ADD:
+                known, since = self._add(server)
+                self._see(change, known, since, matches=True)
+            case Change.REMOVE_PICTURE:
+                known = self._dice.choice(matching)
+                self._references.remove(known)
+                since = self._call(
+                    server, "DELETE", f"/v1/references/{known.reference_id}/pictures/{known.picture_id}", b""
+                )
+                self._see(change, known, since, matches=False)
+            case Change.SUSPEND if self._dice.random() < _SCRIPT_SHARE:
+                known = self._dice.choice(matching)
+                self._deployment.run("references.py", "suspend", known.reference_id)
+                self._see(change, known, time.time(), matches=False)
+            case Change.SUSPEND | Change.RETIRE:
+                known = self._dice.choice(matching)
+                state = "suspended" if change is Change.SUSPEND else "retired"
+                self._see(change, known, self._patch(server, known, state=state, suspended_until=None), matches=False)
+            case Change.ACTIVATE:
+                known = self._dice.choice(silent)
+                since = self._patch(
+                    server, known, state="active", valid_from=None, valid_until=None, suspended_until=None
+                )
+                self._see(change, known, since, matches=True)
+            case Change.SUSPENSION_ENDS:
+                known = self._dice.choice(matching)
+                moment = time.time() + AHEAD_S
+                since = self._patch(server, known, state="suspended", suspended_until=_told(moment))
+                self._see(Change.SUSPEND, known, since, matches=False)
+                self._see(change, known, moment, matches=True)
+            case Change.VALIDITY_BEGINS:
+                known = self._dice.choice(silent)
+                moment = time.time() + AHEAD_S
+                self._patch(
+                    server, known, state="active", valid_from=_told(moment), valid_until=None, suspended_until=None
+                )
+                self._see(change, known, moment, matches=True)
+            case Change.VALIDITY_ENDS:
+                known = self._dice.choice(matching)
+                moment = time.time() + AHEAD_S
+                self._patch(server, known, valid_until=_told(moment))
+                self._see(change, known, moment, matches=False)
+
+    def _add(self, server: Server) -> tuple[_Known, float]:
+        picture = drawn_picture(self._drawn)
+        self._drawn += 1
+        facts = json.dumps({"title": f"product {self._drawn}", "category": "counterfeit"}).encode()
+        status, answer = server.call("POST", "/v1/references", *multipart({"reference": facts}, {"a.jpg": picture}))
+        since = time.time()
+        if status != 201:
+            raise BenchmarkFailed(f"a reference was not added ({status}): {answer}")
+        known = _Known(answer["reference_id"], answer["pictures"][0]["reference_picture_id"], picture)
+        self._references.append(known)
+        return known, since
+
+    def _patch(self, server: Server, known: _Known, **members: str | None) -> float:
+        return self._call(server, "PATCH", f"/v1/references/{known.reference_id}", json.dumps(members).encode())
+
+    def _call(self, server: Server, method: str, path: str, body: bytes) -> float:
+        """Returns the moment at which the change was acknowledged, in seconds since the epoch."""
+        status, answer = server.call(method, path, body)
+        if status not in (200, 204):
+            raise BenchmarkFailed(f"a change was not taken ({status}): {answer}")
+        return time.time()
+
+    def _see(self, change: Change, known: _Known, since: float, *, matches: bool) -> None:
+        """Asks every process, again and again, until it matches the reference, or does so no more."""
+        known.matches = matches
+        with ThreadPoolExecutor(len(self._servers)) as pool:
+            for delay in pool.map(lambda server: _delay(server, known, since), self._servers):
+                self._delays.by_change[change].append(delay)
+
+
+def _delay(server: Server, known: _Known, since: float) -> float:
+    deadline = time.time() + _DEADLINE_S
+    while time.time() < deadline:
+        if (known.reference_id in server.matched_references(known.picture)) is known.matches:
+            return max(0.0, time.time() - since)
+        time.sleep(_TRY_AGAIN_S)
+    raise BenchmarkFailed(f"a process did not take a change within {_DEADLINE_S:g} s")
+
+
+def _build(deployment: Deployment) -> str:
+    deployment.run("reindex.py")
+    with deployment.database() as database, database.read() as session:
+        current = current_activation(session)
+    if current is None:
+        raise BenchmarkFailed("the index was not built")
+    return current.version
+
+
+def _wait_until_all_serve(servers: Sequence[Server], version: str) -> None:
+    deadline = time.monotonic() + _DEADLINE_S
+    while any(server.get("/v1/index")["version"] != version for server in servers):
+        if time.monotonic() > deadline:
+            raise BenchmarkFailed("a process did not switch to the version that was built")
+        time.sleep(0.2)
+
+
+@contextmanager
+def _switching(
+    deployment: Deployment, servers: Sequence[Server], versions: Sequence[str], delays: Delays
+) -> Iterator[None]:
+    """Activates one version after the other, as soon as every process serves the last one."""
+    if len(versions) < 2:
+        yield
+        return
+    stop = threading.Event()
+
+    def run() -> None:
+        number = 0
+        while not stop.is_set():
+            version = versions[number % len(versions)]
+            deployment.activate(version)
+            while not stop.wait(0.2) and any(_version(server) != version for server in servers):
+                pass
+            number += 1
+            delays.switches = number
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _version(server: Server) -> str | None:
+    told: str | None = server.get("/v1/index")["version"]
+    return told
+
+
+def _told(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()
