@@ -66,6 +66,7 @@ def _lifespan(settings: Settings, opened: Workbench | None) -> Any:
         async with AsyncExitStack() as stack:
             bench = opened or await _open(settings, stack)
             bench.follower.start()
+            bench.folding.start()
             metrics = Metrics()
             app.state.desk = Desk(bench, metrics)
             tasks = await stack.enter_async_context(create_task_group())
