@@ -109,10 +109,15 @@ def fill(
 
 
 def _pieces(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """The same rows, as many at a time as go into one commit."""
+    """The same rows, about as many at a time as go into one commit, so that references have all their pictures."""
+    waiting: list[NDArray[np.float32]] = []
     for block in blocks:
-        for start in range(0, len(block), _PICTURES_A_COMMIT):
-            yield block[start : start + _PICTURES_A_COMMIT]
+        waiting.append(block)
+        if sum(map(len, waiting)) >= _PICTURES_A_COMMIT:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 def _write_references(database: Database, first: int, vectors: NDArray[np.float32], fingerprint: str) -> None:
