@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -17,6 +18,8 @@ _LEAST_DEPTH = 32
 _COMPRESSED = 4
 _DEEPER = 4
 _ROWS_AT_ONCE = 4096
+
+Value = TypeVar("Value", np.float32, np.float64, np.int64, np.bytes_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class _Hits:
     pictures: PictureSet
     similarities: NDArray[np.float32]  # as the structure tells them
     rows: NDArray[np.int64]
+    keys: Keys
     reached: float  # pictures above this similarity are all here; -inf when the whole set is
     exhausted: bool
 
@@ -64,6 +68,8 @@ def nearest_references(
     """
     found: list[list[Neighbour]] = [[] for _ in queries]
     parts = [part for part in parts if len(part)]
+    if not parts:
+        return found
     # Twice the bound on the rounding of a float32 inner product of unit vectors, d * 2^-24 (Higham, Accuracy and
     # Stability of Numerical Algorithms, 2nd ed., section 3.1), and some for decoding codes and for these sums:
     # FAISS misplaces no picture by more than this.
@@ -99,50 +105,56 @@ def _hits(part: Searchable, similarities: NDArray[np.float32], rows: NDArray[np.
     if len(part.superseded):
         counts = ~locate(part.superseded, rows)[1]
         similarities, rows = similarities[counts], rows[counts]
-    return _Hits(part.pictures, similarities, rows, reached, whole)
+    return _Hits(part.pictures, similarities, rows, part.pictures.keys(rows), reached, whole)
 
 
 def _similarity_of_reference(query: NDArray[np.float32], hits: list[_Hits], count: int) -> float:
-    """A similarity that `count` references reach: the exact one of the `count`th of those that look nearest.
-
-    -inf when fewer were found.
-    """
+    """A similarity that `count` references reach, those that look nearest; -inf when fewer were found."""
     if not count:
         return np.inf
-    if not hits:
-        return -np.inf
-    similarities = np.concatenate([h.similarities for h in hits])
-    keys = np.concatenate([h.pictures.keys(h.rows) for h in hits])
+    similarities = _joined([h.similarities for h in hits])
     order = np.argsort(-similarities, kind="stable")
-    _, first = np.unique(keys[order], return_index=True)
-    if len(first) < count:
+    firsts = _first_of_each(_joined([h.keys for h in hits])[order], count)
+    if len(firsts) < count:
         return -np.inf
+    if not any(h.pictures.structure.error for h in hits):
+        return float(similarities[order[firsts[-1]]])
     chosen = np.zeros(len(order), np.bool_)
-    chosen[order[np.partition(first, count - 1)[:count]]] = True
-    lowest = np.inf
-    start = 0
-    for h in hits:
-        rows = h.rows[chosen[start : start + len(h.rows)]]
-        start += len(h.rows)
-        if len(rows):
-            lowest = min(lowest, float(_exact(query, h.pictures, rows).min()))
-    return lowest
+    chosen[order[firsts]] = True
+    parts = np.split(chosen, np.cumsum([len(h.rows) for h in hits])[:-1])
+    return min(float(_exact(query, h.pictures, h.rows[c]).min()) for h, c in zip(hits, parts, strict=True) if c.any())
 
 
 def _ranked(
     query: NDArray[np.float32], hits: list[_Hits], floor: float, *, count: int, at_least: float
 ) -> list[Neighbour]:
-    near = [h.rows[h.similarities >= floor - h.pictures.structure.error] for h in hits]
-    if not any(len(rows) for rows in near):
-        return []
-    similarities = np.concatenate([_exact(query, h.pictures, rows) for h, rows in zip(hits, near, strict=True)])
-    ids = np.concatenate([h.pictures.picture_ids[rows] for h, rows in zip(hits, near, strict=True)])
-    keys: Keys = np.concatenate([h.pictures.keys(rows) for h, rows in zip(hits, near, strict=True)])
+    near = [(h, h.similarities >= floor - h.pictures.structure.error) for h in hits]
+    similarities = _joined([_exact(query, h.pictures, h.rows[n]) for h, n in near])
+    ids = _joined([h.pictures.picture_ids[h.rows[n]] for h, n in near])
     order = np.lexsort((ids, -similarities))
-    _, first = np.unique(keys[order], return_index=True)
-    best = order[np.sort(first)]
+    keys = _joined([h.keys[n] for h, n in near])
+    best = order[_first_of_each(keys[order], len(keys))]
     listed = best[: max(count, int(np.count_nonzero(similarities[best] >= at_least)))]
-    return [Neighbour(int(ids[i]), reference_id_of(keys[i]), float(similarities[i])) for i in listed]
+    told = zip(ids[listed].tolist(), keys[listed].tolist(), similarities[listed].tolist(), strict=True)
+    return [Neighbour(picture_id, reference_id_of(key), similarity) for picture_id, key, similarity in told]
+
+
+def _joined(arrays: list[NDArray[Value]]) -> NDArray[Value]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _first_of_each(keys: Keys, count: int) -> list[int]:
+    """Where the first `count` different ones of `keys` stand first; all when there are fewer.
+
+    For the few keys of a search this is ten times faster than `np.unique`.
+    """
+    firsts: dict[bytes, int] = {}
+    for place, key in enumerate(keys.tolist()):
+        if key not in firsts:
+            if len(firsts) == count:
+                break
+            firsts[key] = place
+    return list(firsts.values())
 
 
 def _exact(query: NDArray[np.float32], pictures: PictureSet, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -153,4 +165,5 @@ def _exact(query: NDArray[np.float32], pictures: PictureSet, rows: NDArray[np.in
         end = start + _ROWS_AT_ONCE
         # Products of float32 are exact in float64, and numpy sums each row alike however many there are.
         similarities[start:end] = (pictures.vectors[rows[start:end]] * wide).sum(axis=1)
-    return np.clip(similarities, -1.0, 1.0)
+    np.minimum(similarities, 1.0, out=similarities)
+    return np.maximum(similarities, -1.0, out=similarities)

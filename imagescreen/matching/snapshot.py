@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,25 @@ _SMALLER = 8
 """A set of recent pictures is at least this many times larger than the next one, or the two are merged."""
 
 
+_COPIED_AT_ONCE = 2048
+
+Part = TypeVar("Part", bound=Searchable)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recent(Searchable):
+    """Pictures that came or changed since the version. `base_rows` (r,): where its references stand among those of the
+    version, -1 for nowhere.
+    """
+
+    base_rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pictures: PictureSet, base: PictureSet) -> Self:
+        rows, there = locate(base.references, pictures.references)
+        return cls(pictures, _no_rows(), np.where(there, rows, -1))
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class IndexSnapshot:
     """Immutable: `with_changes` makes a new one, and whoever searches the old one is not disturbed.
@@ -33,7 +52,7 @@ class IndexSnapshot:
     dimension: int
     sequence: int
     base: Searchable
-    recent: tuple[Searchable, ...] = ()
+    recent: tuple[Recent, ...] = ()
     picture_count: int = field(init=False)
     reference_count: int = field(init=False)
 
@@ -100,8 +119,9 @@ class IndexSnapshot:
         added = [change for change, same in zip(shown, as_in_base, strict=True) if not same]
         if added:
             keys = keys_of(change.reference_id for change in added)
-            recent.append(Searchable(PictureSet.of(vectors[~as_in_base], _ids_of(added), keys), _no_rows()))
-        return replace(self, sequence=sequence, base=base, recent=_tidied(recent))
+            pictures = PictureSet.of(vectors[~as_in_base], _ids_of(added), keys)
+            recent.append(Recent.of(pictures, base.pictures))
+        return replace(self, sequence=sequence, base=base, recent=_tidied(recent, base.pictures))
 
     def search(self, queries: NDArray[np.float32], *, count: int, at_least: float = math.inf) -> list[list[Neighbour]]:
         """The references that `queries` (n, d) float32, unit length, resemble: one list a query, best first.
@@ -158,7 +178,7 @@ def _rows_of(part: Searchable, picture_ids: NDArray[np.int64]) -> NDArray[np.int
     return rows[present]
 
 
-def _superseding(part: Searchable, picture_ids: NDArray[np.int64]) -> Searchable:
+def _superseding(part: Part, picture_ids: NDArray[np.int64]) -> Part:
     rows = _rows_of(part, picture_ids)
     return replace(part, superseded=np.union1d(part.superseded, rows)) if len(rows) else part
 
@@ -168,43 +188,55 @@ def _restoring(part: Searchable, picture_ids: NDArray[np.int64]) -> Searchable:
     return replace(part, superseded=np.setdiff1d(part.superseded, rows, assume_unique=True)) if len(rows) else part
 
 
-def _tidied(recent: list[Searchable]) -> tuple[Searchable, ...]:
+def _tidied(recent: list[Recent], base: PictureSet) -> tuple[Recent, ...]:
     """Sets that have become small are merged into the one before, and those that are mostly superseded are thinned.
 
     Each picture is copied a few times in its life, and a search looks through few sets.
     """
-    tidy: list[Searchable] = []
+    tidy: list[Recent] = []
     for part in recent:
         if not len(part):
             continue
-        tidy.append(_merged([part]) if len(part) < len(part.superseded) else part)
+        tidy.append(_merged([part], base) if len(part) < len(part.superseded) else part)
         while len(tidy) > 1 and len(tidy[-2]) < _SMALLER * len(tidy[-1]):
-            tidy[-2:] = [_merged(tidy[-2:])]
+            tidy[-2:] = [_merged(tidy[-2:], base)]
     return tuple(tidy)
 
 
-def _merged(parts: list[Searchable]) -> Searchable:
+def _merged(parts: list[Recent], base: PictureSet) -> Recent:
     """One set of what counts in `parts`."""
     rows = [np.delete(np.arange(len(part.pictures)), part.superseded) for part in parts]
-    taken = list(zip(parts, rows, strict=True))
-    ids = np.concatenate([part.pictures.picture_ids[r] for part, r in taken])
-    keys: Keys = np.concatenate([part.pictures.keys(r) for part, r in taken])
-    vectors = np.concatenate([part.pictures.vectors[r] for part, r in taken])
+    ids = np.concatenate([part.pictures.picture_ids[r] for part, r in zip(parts, rows, strict=True)])
+    keys: Keys = np.concatenate([part.pictures.keys(r) for part, r in zip(parts, rows, strict=True)])
     order = np.argsort(ids)
-    return Searchable(PictureSet.of(vectors[order], ids[order], keys[order]), _no_rows())
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    vectors = np.empty((len(ids), parts[0].pictures.vectors.shape[1]), np.float32)
+    start = 0
+    for part, r in zip(parts, rows, strict=True):
+        # A few at a time: numpy keeps other threads waiting while it copies.
+        for block in np.array_split(np.arange(len(r)), len(r) // _COPIED_AT_ONCE + 1):
+            vectors[places[start + block]] = part.pictures.vectors[r[block]]
+        start += len(r)
+    return Recent.of(PictureSet.of(vectors, ids[order], keys[order]), base)
 
 
-def _count_references(base: Searchable, recent: tuple[Searchable, ...]) -> int:
-    """Distinct references with a picture that can match, in time proportional to what changed since the version."""
+def _count_references(base: Searchable, recent: tuple[Recent, ...]) -> int:
+    """Distinct references with a picture that can match."""
     emptied = _emptied(base)
-    added = [np.delete(part.pictures.references, _emptied(part)) for part in recent]
-    if not added:
-        return len(base.pictures.references) - len(emptied)
-    keys = np.unique(np.concatenate(added))
-    rows, in_base = locate(base.pictures.references, keys)
-    counted = in_base.copy()
-    counted[in_base] = ~np.isin(rows[in_base], emptied)
-    return len(base.pictures.references) - len(emptied) + int(np.count_nonzero(~counted))
+    count = len(base.pictures.references) - len(emptied)
+    for place, part in enumerate(recent):
+        new = part.base_rows < 0
+        if len(emptied):
+            new |= np.isin(part.base_rows, emptied)
+        new[_emptied(part)] = False
+        for larger in recent[:place]:
+            candidates = np.flatnonzero(new)
+            rows, there = locate(larger.pictures.references, part.pictures.references[candidates])
+            there &= ~np.isin(rows, _emptied(larger))
+            new[candidates[there]] = False
+        count += int(np.count_nonzero(new))
+    return count
 
 
 def _emptied(part: Searchable) -> NDArray[np.int32]:

@@ -79,6 +79,10 @@ class SparseRows:
     def __len__(self) -> int:
         return len(self._vectors)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._vectors.shape
+
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(m, d) of m rows."""
         vectors = self._vectors[rows]
