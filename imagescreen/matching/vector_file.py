@@ -2,6 +2,7 @@
 
 import hashlib
 import mmap
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,7 +33,9 @@ class VectorWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
+        # What was not finished is deleted, so it does not matter that the disk does not take the rest of it.
+        with suppress(OSError):
+            self._file.close()
 
     def append(self, vectors: NDArray[np.float32]) -> None:
         """Raises OSError when the disk does not take it."""

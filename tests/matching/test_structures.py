@@ -5,14 +5,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from imagescreen.matching import IndexSnapshot, IndexType, PictureChange, drafting, open_version
+from imagescreen.errors import BrokenIndex
+from imagescreen.matching import (
+    IndexSnapshot,
+    IndexType,
+    PictureChange,
+    drafting,
+    list_versions,
+    open_version,
+    set_search_threads,
+)
 from imagescreen.matching.ivf_sq8 import IvfSq8Search, list_count
+from imagescreen.matching.sq8 import Sq8Search, write_index
 from imagescreen.matching.structure import TARGET_RECALL, choose_type
 from tests.matching.material import NOON, expected, near, normalised, references, snapshot, unit_vectors, write
 
@@ -187,6 +198,52 @@ def test_a_draft_takes_pictures_in_several_parts(tmp_path: Path) -> None:
     state = IndexSnapshot.of_version(open_version(tmp_path, manifest.version))
     assert [n.picture_id for [n] in state.search(vectors, count=1)] == list(range(1, 31))
     assert manifest.references == 30
+
+
+def test_a_draft_names_the_picture_that_cannot_be_indexed(tmp_path: Path) -> None:
+    vectors = unit_vectors(3, 16)
+    wrong = [
+        ([7, 8, 9], vectors, "picture 7 is there more than once"),
+        ([9, 10, 10], vectors, "picture 10 is there more than once"),
+        ([9, 11, 10], vectors, "picture 10 came after picture 11"),
+        ([5, 11, 12], vectors, "picture 5 came after picture 7"),
+        ([8, 9, 10], vectors * np.float32(math.nan), "picture 8 holds a value that is not a finite number"),
+        ([8, 9, 10], vectors[:, :8], "vectors must be (n, 16) float32, not 3x8 float32"),
+    ]
+    with drafting(tmp_path, dimension=16) as draft:
+        draft.append(np.array([3, 7]), references(2), vectors[:2])
+        for ids, rows, told in wrong:
+            with pytest.raises(BrokenIndex) as refused:
+                draft.append(np.array(ids), references(3), rows)
+            assert told in refused.value.detail
+
+    assert list_versions(tmp_path) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_what_a_full_disk_does_not_take_is_told_in_one_sentence(tmp_path: Path) -> None:
+    index = faiss.IndexFlatIP(16)
+    index.add(unit_vectors(5000, 16))
+
+    with pytest.raises(BrokenIndex, match="could not be written: the disk is full"):
+        write_index(index, Path("/dev/full"))
+
+
+def test_dimensions_that_are_slow_in_eight_bits_are_filled_up(tmp_path: Path) -> None:
+    vectors = unit_vectors(500, 33)
+    state = snapshot(tmp_path, vectors, index_type=IndexType.SQ8)
+    structure = state.base.pictures.structure
+
+    assert isinstance(structure, Sq8Search)
+    assert structure.index.d == 48
+    assert [n.picture_id for [n] in state.search(vectors, count=1)] == list(range(1, 501))
+
+
+def test_many_queries_are_multiplied_as_matrices(tmp_path: Path) -> None:
+    """FAISS does so from 128,000 values on by itself, which 32 queries never have."""
+    set_search_threads(0)
+
+    assert faiss.cvar.distance_compute_blas_threshold <= 32 * 256
 
 
 @pytest.mark.parametrize("index_type", IndexType)
