@@ -29,8 +29,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def test_every_sequence_of_changes_builds_and_restarts_matches_what_it_must(
     stage: Stage, tmp_path: Path, index_type: IndexChoice
 ) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: LiveIndex(stage, tmp_path / "home", index_type),
+    class Machine(LiveIndex):
+        def __init__(self) -> None:
+            super().__init__(stage, tmp_path / "home", index_type)
+
+    run_state_machine_as_test(
+        Machine,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,

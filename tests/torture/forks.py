@@ -37,9 +37,29 @@ class Started:
         return self._exit_code
 
     def kill(self) -> None:
+        """SIGKILL to it alone."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def kill_group(self) -> None:
         """SIGKILL to it and to everything it started."""
         if self.poll() is None:
             os.killpg(self.pid, signal.SIGKILL)
+
+    def children(self, part: str) -> list[int]:
+        """The processes it started that have `part` in their command line."""
+        found: list[int] = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.pid and part in (folder / "cmdline").read_text():
+                    found.append(int(folder.name))
+            except OSError:
+                # It has ended since the list was made.
+                continue
+        return found
 
     def said(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")

@@ -6,8 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.torture.forks import Started
+
 _LOOK_S = 0.0003
 """A build with a small catalogue is through in some ten milliseconds."""
+
+PATIENCE_S = 20.0
+"""A moment may never come, say for a worker that no client happens to talk to."""
 
 LATER_S = 0.03
 """At most so long after something was seen."""
@@ -21,17 +26,26 @@ class Moment:
     come: Callable[[], bool]
     later_s: float
 
-    def wait(self, over: Callable[[], bool]) -> bool:
-        """Whether the moment came before `over` did."""
-        while not self.come():
-            if over():
-                return False
+    def wait(self, over: Callable[[], bool]) -> None:
+        """Until the moment has come, or `over`, or one has waited long enough."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.come() and not over() and time.monotonic() < deadline:
             time.sleep(_LOOK_S)
         time.sleep(self.later_s)
-        return not over()
 
     def __str__(self) -> str:
         return f"{self.name} + {self.later_s * 1000:.0f} ms"
+
+
+def child(parent: Started, part: str, within_s: float) -> int | None:
+    """The process with `part` in its command line that `parent` starts, as soon as it is there."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        found = parent.children(part)
+        if found:
+            return found[0]
+        time.sleep(0.005)
+    return None
 
 
 def at_random(dice: random.Random, within_s: float) -> Moment:

@@ -2,10 +2,8 @@
 
 import os
 import random
-import re
 import shutil
-import socket
-import time
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +14,11 @@ from pathlib import Path
 import httpx
 
 from imagescreen.jobs.tidy import ORPHAN_AGE
-from tests.conftest import environment
 from tests.torture import moments
 from tests.torture.checks import check_disk, check_service, leftovers
 from tests.torture.clients import Client
 from tests.torture.deeds import AddReference, all_references
+from tests.torture.deployment import Deployment, Script, eventually, kill, runs
 from tests.torture.forks import Forks, Started
 from tests.torture.moments import Moment
 from tests.torture.world import Offer, Picture, World, demand, picture
@@ -29,19 +27,29 @@ CLIENTS = 2
 LASTING = 12
 """References that nobody changes, so that there is always something to match."""
 
-ROUNDS_UNTIL_TIDY = 10
-READY_S = 120.0
-ENDED_S = 120.0
-"""Only end a hang: both take seconds."""
+WORKERS = 2
+LOOKS_AT_WORKERS = 4
+"""Any of the workers may answer a connection; so often, hardly one is left out."""
 
-_CURRENT = re.compile(r"index version (\S+) is current")
+ROUNDS_UNTIL_TIDY = 10
+TIDY_S = 30.0
+FOLD_BEGINS_S = 30.0
 
 
 class Victim(StrEnum):
     SERVER = "server"
+    WORKER = "worker"
+    FOLD = "fold"
     ADD = "add_references"
     REINDEX = "reindex"
+    INDEX = "index"
     EVERYTHING = "everything"
+
+
+QUICK = tuple(victim for victim in Victim if victim is not Victim.WORKER)
+"""Worker processes import everything for themselves, which takes longer than the rest of a round."""
+
+_SCRIPTS = {Victim.ADD: Script.ADD, Victim.REINDEX: Script.REINDEX, Victim.INDEX: Script.INDEX}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ class Round:
     """What happened in a round; `hit` is false when the victim had ended before the moment came."""
 
     victim: Victim
-    moment: Moment
+    moment: str
     hit: bool
     told: str
 
@@ -57,11 +65,11 @@ class Round:
 class Torture:
     """One home with its processes. Use as `with torture(home, seed) as rounds: rounds.play(1)`."""
 
-    def __init__(self, home: Path, seed: int, forks: Forks) -> None:
-        self.home = home
+    def __init__(self, home: Path, seed: int, forks: Forks, victims: Sequence[Victim]) -> None:
         self.tally: Counter[Victim] = Counter()
+        self._home = home
         self._seed = seed
-        self._forks = forks
+        self._victims = victims
         self._dice = random.Random(f"{seed}")
         self._drawn = 0
         self._world = World(CLIENTS)
@@ -69,178 +77,199 @@ class Torture:
             Client(number, self._world, random.Random(f"{seed}: client {number}"), self._draw)
             for number in range(CLIENTS)
         ]
-        self._server: Started | None = None
-        self._url = ""
-        self._typical_s = {Victim.ADD: 2.0, Victim.REINDEX: 2.0}
-        (home / "in").mkdir(parents=True)
+        self._deployment = Deployment(home, forks)
 
     def begin(self) -> None:
         """Something to match, and an index version."""
-        self._ready()
-        with httpx.Client(base_url=self._url, timeout=60) as api:
+        self._deployment.ready()
+        with httpx.Client(base_url=self._deployment.url, timeout=60) as api:
             for number in range(LASTING):
                 deed = AddReference(f"lasting {number}", (self._draw(),))
                 deed.acknowledged(self._world, deed.send(api))
         for reference in self._world.references.values():
             reference.owner = CLIENTS
-        self._finished(self._start(Victim.REINDEX), Victim.REINDEX)
+        self._build()
 
     def play(self, number: int) -> Round:
         """Raises Violation."""
         dice = random.Random(f"{self._seed}: round {number}")
-        victim = dice.choice(list(Victim))
-        server = self._ready()
+        victim = self._victim(number)
+        server = self._deployment.ready(WORKERS if victim is Victim.WORKER else 1)
         scripts = {
-            script: self._start(script)
-            for script in (Victim.ADD, Victim.REINDEX)
-            if victim in (script, Victim.EVERYTHING) or dice.random() < 0.3
+            script: self._start(script, dice)
+            for script in Script
+            if script is _SCRIPTS.get(victim)
+            or (victim is Victim.EVERYTHING and script is not Script.INDEX)
+            or (script is not Script.INDEX and dice.random() < 0.2)
         }
-        victims = [server] if victim is Victim.SERVER else []
-        victims = [server, *scripts.values()] if victim is Victim.EVERYTHING else victims
-        victims = victims or [scripts[victim]]
-        moment = self._moment(dice, victim, victims)
         for client in self._clients:
-            client.start(self._url)
-        moment.wait(lambda: any(process.poll() is not None for process in victims))
-        for process in victims:
-            process.kill()
+            client.start(self._deployment.url)
+        if victim is Victim.WORKER:
+            told, hit = self._kill_worker(server, dice)
+        elif victim is Victim.FOLD:
+            told, hit = self._kill_fold(server, dice)
+        elif victim is Victim.EVERYTHING:
+            told, hit = self._kill_all([server, *scripts.values()], dice)
+        else:
+            script = _SCRIPTS.get(victim)
+            told, hit = self._kill_one(victim, server if script is None else scripts[script], dice)
         for client in self._clients:
             client.stop()
-        hit = [_ended(process) for process in victims].count(-9) == len(victims)
-        for name, script in scripts.items():
-            if script not in victims or script.poll() != -9:
-                self._finished(script, name)
-        if hit:
-            self.tally[victim] += 1
-        return Round(victim, moment, hit, self._check(dice))
+        for script, process in scripts.items():
+            if process.poll() != -signal.SIGKILL:
+                self._finished(script, process)
+        self.tally[victim] += hit
+        return Round(victim, told, hit, self._check(victim, dice))
 
     def tidy(self) -> None:
         """What killed processes left is cleaned up by the next build, once it is old enough to be nobody's."""
-        self._ready()
-        _hours_pass(self.home / "data" / "pictures")
-        self._finished(self._start(Victim.REINDEX), Victim.REINDEX)
-        left = [str(path.relative_to(self.home)) for path in leftovers(self.home)]
-        demand(not left, f"a build left {len(left)} files that killed processes had left: {left[:5]}")
+        self._deployment.ready()
+        _hours_pass(self._home / "data" / "pictures")
+        self._build()
+        # The server may be building as well.
+        eventually(
+            lambda: not leftovers(self._home),
+            lambda: f"a build left what killed processes had left: {leftovers(self._home)[:5]}",
+            TIDY_S,
+        )
 
     def close(self) -> None:
-        if self._server is not None:
-            self._server.kill()
+        self._deployment.close()
 
-    def _moment(self, dice: random.Random, victim: Victim, victims: Sequence[Started]) -> Moment:
-        home = self.home
-        builds = [
+    def _victim(self, number: int) -> Victim:
+        """Each in turn, in another order each time."""
+        turn, position = divmod(number - 1, len(self._victims))
+        return random.Random(f"{self._seed}: turn {turn}").sample(self._victims, len(self._victims))[position]
+
+    def _kill_one(self, victim: Victim, process: Started, dice: random.Random) -> tuple[str, bool]:
+        moment = dice.choice(self._moments(victim, process.pid, dice))()
+        moment.wait(lambda: process.poll() is not None)
+        process.kill()
+        return str(moment), self._deployment.ended(process) == -signal.SIGKILL
+
+    def _kill_all(self, processes: Sequence[Started], dice: random.Random) -> tuple[str, bool]:
+        moment = dice.choice(self._moments(Victim.EVERYTHING, processes[0].pid, dice))()
+        moment.wait(lambda: any(process.poll() is not None for process in processes))
+        for process in processes:
+            process.kill_group()
+        return str(moment), all(self._deployment.ended(process) == -signal.SIGKILL for process in processes)
+
+    def _kill_worker(self, server: Started, dice: random.Random) -> tuple[str, bool]:
+        """The others go on, and it comes back."""
+        worker = dice.choice(server.children("spawn_main"))
+        moment = dice.choice(self._moments(Victim.WORKER, worker, dice))()
+        moment.wait(lambda: not runs(worker))
+        hit = runs(worker)
+        kill(worker, signal.SIGKILL)
+        eventually(
+            lambda: sum(child != worker for child in server.children("spawn_main")) == WORKERS,
+            lambda: "a worker that was killed does not come back",
+        )
+        return str(moment), hit
+
+    def _kill_fold(self, server: Started, dice: random.Random) -> tuple[str, bool]:
+        """The build that the server starts when enough has changed."""
+        appeared = moments.child(server, "imagescreen.jobs.fold", FOLD_BEGINS_S)
+        if appeared is None:
+            return "its begin", False
+        moment = dice.choice(self._moments(Victim.FOLD, appeared, dice))()
+        moment.wait(lambda: not runs(appeared))
+        hit = runs(appeared)
+        kill(appeared, signal.SIGKILL)
+        return str(moment), hit
+
+    def _moments(self, victim: Victim, pid: int, dice: random.Random) -> list[Callable[[], Moment]]:
+        home = self._home
+        typical = self._deployment.typical_s
+        offered = [part.sha256 for offer in self._world.offered.values() for part in offer.pictures]
+
+        def written() -> Moment:
+            return moments.picture_written(dice, pid)
+
+        def stored() -> Moment:
+            return moments.picture_stored(dice, home, dice.choice(offered))
+
+        builds: list[Callable[[], Moment]] = [
             lambda: moments.building(dice, home, ("", "index.faiss", "manifest.json")),
             lambda: moments.published(dice, home),
         ]
-        offered = [part.sha256 for offer in self._world.offered.values() for part in offer.pictures]
-        choices: dict[Victim, list[Callable[[], Moment]]] = {
-            Victim.SERVER: [
-                lambda: moments.at_random(dice, 0.8),
-                lambda: moments.picture_written(dice, victims[0].pid),
-                lambda: moments.wal_grown(dice, home),
-            ],
-            Victim.ADD: [
-                lambda: moments.at_random(dice, self._typical_s[Victim.ADD]),
-                lambda: moments.picture_written(dice, victims[0].pid),
-                lambda: moments.picture_stored(dice, home, dice.choice(offered)),
-            ],
-            Victim.REINDEX: [lambda: moments.at_random(dice, self._typical_s[Victim.REINDEX]), *builds],
-            Victim.EVERYTHING: [
-                lambda: moments.at_random(dice, min(self._typical_s.values())),
-                lambda: moments.picture_stored(dice, home, dice.choice(offered)),
-                *builds,
-            ],
-        }
-        return dice.choice(choices[victim])()
+        match victim:
+            case Victim.ADD:
+                return [lambda: moments.at_random(dice, typical[Script.ADD]), written, stored]
+            case Victim.REINDEX | Victim.FOLD:
+                return [lambda: moments.at_random(dice, typical[Script.REINDEX]), *builds]
+            case Victim.INDEX:
+                return [lambda: moments.at_random(dice, typical[Script.INDEX])]
+            case Victim.EVERYTHING:
+                return [lambda: moments.at_random(dice, min(typical.values())), stored, *builds]
+            case Victim.SERVER:
+                return [lambda: moments.at_random(dice, 0.8), written, lambda: moments.wal_grown(dice, home)]
+            case Victim.WORKER:
+                return [lambda: moments.at_random(dice, 0.8), lambda: moments.wal_grown(dice, home)]
 
     def _draw(self) -> Picture:
         self._drawn += 1
         return picture(self._drawn)
 
-    def _ready(self) -> Started:
-        """The server, started again when it was killed, once it is ready (or has nothing to be ready with)."""
-        if self._server is not None and self._server.poll() is None:
-            return self._server
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self._url = f"http://127.0.0.1:{port}"
-        self._server = self._forks.start(
-            "serve.py", "--port", str(port), environment=self._environment(), log=self.home / "server.log"
-        )
-        deadline = time.monotonic() + READY_S
-        path = "/health/ready" if self._world.versions else "/health/live"
-        while not _answers(f"{self._url}{path}"):
-            demand(self._server.poll() is None, f"the server does not start:\n{self._server.said()[-2000:]}")
-            demand(time.monotonic() < deadline, f"the server does not get ready:\n{self._server.said()[-2000:]}")
-            time.sleep(0.02)
-        return self._server
+    def _start(self, script: Script, dice: random.Random) -> Started:
+        if script is Script.ADD:
+            self._offer(dice)
+            return self._deployment.start(script, self._deployment.incoming, "--category", "counterfeit")
+        if script is Script.INDEX:
+            activate = ("activate", dice.choice(self._deployment.versions()))
+            return self._deployment.start(script, *dice.choice((activate, ("prune", "--keep", "1"))))
+        return self._deployment.start(script)
 
-    def _environment(self) -> dict[str, str]:
-        return environment(self.home, keep_pictures="all", faiss_threads="1", feed_poll_s="0.1", ready_check_s="0.1")
-
-    def _start(self, script: Victim) -> Started:
-        arguments: list[str | Path] = []
-        if script is Victim.ADD:
-            self._offer()
-            arguments = [self.home / "in", "--category", "counterfeit"]
-        return self._forks.start(
-            f"{script}.py",
-            *arguments,
-            environment=self._environment(),
-            log=self.home / f"{script}-{time.time_ns()}.log",
-        )
-
-    def _offer(self) -> None:
+    def _offer(self, dice: random.Random) -> None:
         """New references in the folder of the add script, beside those of a run that was killed."""
-        for _ in range(self._dice.choice((1, 3, 8))):
-            offer = Offer(f"offer {self._drawn}", tuple(self._draw() for _ in range(self._dice.choice((1, 1, 2, 3)))))
-            folder = self.home / "in" / offer.title
+        for _ in range(dice.choice((1, 3, 8))):
+            offer = Offer(f"offer {self._drawn}", tuple(self._draw() for _ in range(dice.choice((1, 1, 2, 3)))))
+            folder = self._deployment.incoming / offer.title
             folder.mkdir()
             for number, part in enumerate(offer.pictures):
                 (folder / f"{number}.jpg").write_bytes(part.data)
             self._world.offered[offer.title] = offer
 
-    def _finished(self, script: Started, name: Victim) -> None:
-        """A script that was left in peace does what it is asked to."""
-        begun = time.monotonic()
-        code = _ended(script)
-        demand(code == 0, f"{name} ended with {code}:\n{script.said()[-2000:]}")
-        if name is Victim.REINDEX:
-            built = _CURRENT.search(script.said())
-            demand(built is not None, f"{name} names no version:\n{script.said()[-2000:]}")
-            self._world.versions.update(built.groups() if built else ())
-        else:
+    def _build(self) -> None:
+        self._finished(Script.REINDEX, self._deployment.start(Script.REINDEX))
+        self._deployment.built = True
+
+    def _finished(self, script: Script, process: Started) -> None:
+        version = self._deployment.finished(script, process)
+        if version is not None:
+            self._world.activated[version] += 1
+        if script is Script.ADD:
             self._take_in_offers()
-            demand(not self._world.offered, f"{name} ended well, but did not add {sorted(self._world.offered)}")
-        script.log.unlink()
-        self._typical_s[name] = max(0.5, time.monotonic() - begun)
+            demand(not self._world.offered, f"{script} ended well, but did not add {sorted(self._world.offered)}")
 
     def _take_in_offers(self) -> None:
         """What the add script was told to add is there whole, or not at all."""
         if not self._world.offered:
             return
-        self._ready()
-        with httpx.Client(base_url=self._url, timeout=60) as api:
+        self._deployment.ready()
+        with httpx.Client(base_url=self._deployment.url, timeout=60) as api:
             for item in all_references(api):
                 offer = self._world.offered.pop(item["title"], None)
                 if offer is not None:
                     self._world.add(item, {part.sha256: part for part in offer.pictures})
-                    shutil.rmtree(self.home / "in" / offer.title)
+                    shutil.rmtree(self._deployment.incoming / offer.title)
 
-    def _check(self, dice: random.Random) -> str:
-        self._ready()
-        self._take_in_offers()
+    def _check(self, victim: Victim, dice: random.Random) -> str:
+        workers = WORKERS if victim is Victim.WORKER else 1
+        self._deployment.ready(workers)
         doubts = [client for client in self._clients if client.doubt is not None]
         happened = 0
-        with httpx.Client(base_url=self._url, timeout=60) as api:
+        with httpx.Client(base_url=self._deployment.url, timeout=60) as api:
             for client in doubts:
                 assert client.doubt is not None
                 happened += client.doubt.settle(self._world, api)
                 client.doubt = None
-        versions = check_disk(self.home, self._world)
-        matched = check_service(self._url, self._world, dice)
+        self._take_in_offers()
+        versions = check_disk(self._home, self._world)
+        for _ in range(1 if workers == 1 else LOOKS_AT_WORKERS):
+            matched = check_service(self._deployment.url, self._world, dice)
         world = self._world
+        world.touched.clear()
         return (
             f"{world.acknowledged} acknowledged, {len(doubts)} in doubt ({happened} there), {matched} of "
             f"{len(world.references)} references matched, {len(world.screenings)} screenings, {versions} versions sound"
@@ -248,10 +277,10 @@ class Torture:
 
 
 @contextmanager
-def torture(home: Path, seed: int) -> Iterator[Torture]:
+def torture(home: Path, seed: int, victims: Sequence[Victim] = tuple(Victim)) -> Iterator[Torture]:
     """A new home, ready for the first round."""
     with Forks() as forks:
-        rounds = Torture(home, seed, forks)
+        rounds = Torture(home, seed, forks, victims)
         try:
             rounds.begin()
             yield rounds
@@ -261,22 +290,7 @@ def torture(home: Path, seed: int) -> Iterator[Torture]:
 
 def _hours_pass(folder: Path) -> None:
     """Everything in a folder becomes older, as if nothing had happened for longer than a writer may take."""
+    age_s = 2 * ORPHAN_AGE.total_seconds()
     for path in (folder, *folder.rglob("*")):
         known = path.stat()
-        age_s = 2 * ORPHAN_AGE.total_seconds()
         os.utime(path, (known.st_atime - age_s, known.st_mtime - age_s))
-
-
-def _ended(process: Started) -> int:
-    deadline = time.monotonic() + ENDED_S
-    while (code := process.poll()) is None:
-        demand(time.monotonic() < deadline, f"a process does not end:\n{process.said()[-2000:]}")
-        time.sleep(0.005)
-    return code
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=10).status_code == 200
-    except httpx.TransportError:
-        return False

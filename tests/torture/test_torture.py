@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tests.torture.rounds import torture
+from tests.torture.rounds import QUICK, torture
 
 ROUNDS = 20
 
@@ -11,7 +11,7 @@ ROUNDS = 20
 def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_no_half_version_serves(tmp_path: Path) -> None:
     seed = time.time_ns() % 1_000_000
     print(f"again: .venv/bin/python -m tests.torture --rounds {ROUNDS} --seed {seed}")
-    with torture(tmp_path / "home", seed) as rounds:
+    with torture(tmp_path / "home", seed, QUICK) as rounds:
         number = 0
         while rounds.tally.total() < ROUNDS:
             number += 1

@@ -1,6 +1,7 @@
 """What must be true by now, as a plain model of what was acknowledged."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -70,13 +71,15 @@ class Offer:
 
 @dataclass(slots=True)
 class World:
-    """`offered` has not been seen in the catalogue yet; `touched` changed since the last checks."""
+    """`offered` has not been seen in the catalogue yet; `touched` changed since the last checks;
+    `activated` counts how often a script said that it made a version current.
+    """
 
     clients: int
     references: dict[str, Reference] = field(default_factory=dict)
     screenings: dict[str, Screening] = field(default_factory=dict)
     offered: dict[str, Offer] = field(default_factory=dict)
-    versions: set[str] = field(default_factory=set)
+    activated: Counter[str] = field(default_factory=Counter)
     touched: set[str] = field(default_factory=set)
     feed: list[tuple[Any, ...]] = field(default_factory=list)
     acknowledged: int = 0
