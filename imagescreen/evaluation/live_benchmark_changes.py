@@ -33,7 +33,8 @@ _SCRIPT_SHARE = 0.1
 
 class Change(StrEnum):
     ADD = "add"
-    REMOVE_PICTURE = "remove its picture"
+    ADD_PICTURE = "add a picture"
+    REMOVE_PICTURE = "remove a picture"
     SUSPEND = "suspend"
     ACTIVATE = "activate"
     RETIRE = "retire"
@@ -44,7 +45,7 @@ class Change(StrEnum):
 
 @dataclass(slots=True)
 class _Known:
-    """A reference with one picture, and whether it matches."""
+    """A reference with its newest picture, and whether it matches."""
 
     reference_id: str
     picture_id: int
@@ -107,59 +108,58 @@ class _Course:
         silent = [known for known in self._references if not known.matches]
         possible = [Change.ADD]
         if len(matching) > 1:
-            possible += [Change.REMOVE_PICTURE, Change.SUSPEND, Change.RETIRE, Change.SUSPENSION_ENDS]
+            possible += [Change.ADD_PICTURE, Change.SUSPEND, Change.RETIRE, Change.SUSPENSION_ENDS]
             possible += [Change.VALIDITY_ENDS]
         if silent:
             possible += [Change.ACTIVATE, Change.VALIDITY_BEGINS]
         change = self._dice.choice(possible)
         server = self._dice.choice(self._servers)
+        chosen = self._dice.choice(silent if change in (Change.ACTIVATE, Change.VALIDITY_BEGINS) else matching)
         match change:
             case Change.ADD:
-                known, since = self._add(server)
-                self._see(change, known, since, matches=True)
-            case Change.REMOVE_PICTURE:
-                known = self._dice.choice(matching)
-                self._references.remove(known)
-                since = self._call(
-                    server, "DELETE", f"/v1/references/{known.reference_id}/pictures/{known.picture_id}", b""
-                )
-                self._see(change, known, since, matches=False)
+                added, since = self._add(server)
+                self._see(change, added, since, matches=True)
+            case Change.ADD_PICTURE:
+                self._replace_picture(server, chosen)
+            case Change.SUSPENSION_ENDS | Change.VALIDITY_BEGINS | Change.VALIDITY_ENDS:
+                self._turn_by_the_clock(change, server, chosen)
             case Change.SUSPEND if self._dice.random() < _SCRIPT_SHARE:
-                known = self._dice.choice(matching)
-                self._deployment.run("references.py", "suspend", known.reference_id)
-                self._see(change, known, time.time(), matches=False)
-            case Change.SUSPEND | Change.RETIRE:
-                known = self._dice.choice(matching)
-                state = "suspended" if change is Change.SUSPEND else "retired"
-                self._see(change, known, self._patch(server, known, state=state, suspended_until=None), matches=False)
-            case Change.ACTIVATE:
-                known = self._dice.choice(silent)
-                since = self._patch(
-                    server, known, state="active", valid_from=None, valid_until=None, suspended_until=None
-                )
-                self._see(change, known, since, matches=True)
-            case Change.SUSPENSION_ENDS:
-                known = self._dice.choice(matching)
-                moment = time.time() + AHEAD_S
-                since = self._patch(server, known, state="suspended", suspended_until=_told(moment))
-                self._see(Change.SUSPEND, known, since, matches=False)
-                self._see(change, known, moment, matches=True)
-            case Change.VALIDITY_BEGINS:
-                known = self._dice.choice(silent)
-                moment = time.time() + AHEAD_S
-                self._patch(
-                    server, known, state="active", valid_from=_told(moment), valid_until=None, suspended_until=None
-                )
-                self._see(change, known, moment, matches=True)
-            case Change.VALIDITY_ENDS:
-                known = self._dice.choice(matching)
-                moment = time.time() + AHEAD_S
-                self._patch(server, known, valid_until=_told(moment))
-                self._see(change, known, moment, matches=False)
+                self._deployment.run("references.py", "suspend", chosen.reference_id)
+                self._see(change, chosen, time.time(), matches=False)
+            case _:
+                state = {Change.SUSPEND: "suspended", Change.RETIRE: "retired"}.get(change, "active")
+                since = self._patch(server, chosen, state=state)
+                self._see(change, chosen, since, matches=change is Change.ACTIVATE)
+
+    def _replace_picture(self, server: Server, known: _Known) -> None:
+        """A reference keeps its last picture, so one is added before one is removed."""
+        path = f"/v1/references/{known.reference_id}/pictures"
+        removed = _Known(known.reference_id, known.picture_id, known.picture)
+        known.picture = self._draw()
+        status, answer = server.call("POST", path, *multipart({}, {"a.jpg": known.picture}))
+        since = time.time()
+        if status not in (200, 201):
+            raise BenchmarkFailed(f"a picture was not added ({status}): {answer}")
+        known.picture_id = answer["pictures"][-1]["reference_picture_id"]
+        self._see(Change.ADD_PICTURE, known, since, matches=True)
+        since = self._call(server, "DELETE", f"{path}/{removed.picture_id}", b"")
+        self._see(Change.REMOVE_PICTURE, removed, since, matches=False)
+
+    def _turn_by_the_clock(self, change: Change, server: Server, known: _Known) -> None:
+        """Counts from the moment at which the reference begins or ceases to match."""
+        moment = time.time() + AHEAD_S
+        told = datetime.fromtimestamp(moment, UTC).isoformat()
+        if change is Change.SUSPENSION_ENDS:
+            since = self._patch(server, known, state="suspended", suspended_until=told)
+            self._see(Change.SUSPEND, known, since, matches=False)
+        elif change is Change.VALIDITY_BEGINS:
+            self._patch(server, known, state="active", valid_from=told)
+        else:
+            self._patch(server, known, valid_until=told)
+        self._see(change, known, moment, matches=change is not Change.VALIDITY_ENDS)
 
     def _add(self, server: Server) -> tuple[_Known, float]:
-        picture = drawn_picture(self._drawn)
-        self._drawn += 1
+        picture = self._draw()
         facts = json.dumps({"title": f"product {self._drawn}", "category": "counterfeit"}).encode()
         status, answer = server.call("POST", "/v1/references", *multipart({"reference": facts}, {"a.jpg": picture}))
         since = time.time()
@@ -169,8 +169,14 @@ class _Course:
         self._references.append(known)
         return known, since
 
-    def _patch(self, server: Server, known: _Known, **members: str | None) -> float:
-        return self._call(server, "PATCH", f"/v1/references/{known.reference_id}", json.dumps(members).encode())
+    def _draw(self) -> bytes:
+        self._drawn += 1
+        return drawn_picture(self._drawn)
+
+    def _patch(self, server: Server, known: _Known, **members: str) -> float:
+        """Changes what is told, and takes back what an earlier change told of moments."""
+        facts = {"suspended_until": None, "valid_from": None, "valid_until": None} | members
+        return self._call(server, "PATCH", f"/v1/references/{known.reference_id}", json.dumps(facts).encode())
 
     def _call(self, server: Server, method: str, path: str, body: bytes) -> float:
         """Returns the moment at which the change was acknowledged, in seconds since the epoch."""
@@ -180,7 +186,7 @@ class _Course:
         return time.time()
 
     def _see(self, change: Change, known: _Known, since: float, *, matches: bool) -> None:
-        """Asks every process, again and again, until it matches the reference, or does so no more."""
+        """Asks every process, again and again, until it matches the reference's picture, or does so no more."""
         known.matches = matches
         with ThreadPoolExecutor(len(self._servers)) as pool:
             for delay in pool.map(lambda server: _delay(server, known, since), self._servers):
@@ -190,7 +196,7 @@ class _Course:
 def _delay(server: Server, known: _Known, since: float) -> float:
     deadline = time.time() + _DEADLINE_S
     while time.time() < deadline:
-        if (known.reference_id in server.matched_references(known.picture)) is known.matches:
+        if (known.picture_id in server.matched_pictures(known.picture)) is known.matches:
             return max(0.0, time.time() - since)
         time.sleep(_TRY_AGAIN_S)
     raise BenchmarkFailed(f"a process did not take a change within {_DEADLINE_S:g} s")
@@ -245,7 +251,3 @@ def _switching(
 def _version(server: Server) -> str | None:
     told: str | None = server.get("/v1/index")["version"]
     return told
-
-
-def _told(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat()

@@ -64,12 +64,12 @@ class Server:
         finally:
             connection.close()
 
-    def matched_references(self, picture: bytes) -> set[str]:
-        """The references that a picture matches, by a real request. Raises BenchmarkFailed when it is not answered."""
+    def matched_pictures(self, picture: bytes) -> set[int]:
+        """The reference pictures that a picture matches, by a real request. Raises BenchmarkFailed when that fails."""
         status, answer = self.call("POST", "/v1/matches", *multipart({}, {"a.jpg": picture}))
         if status != 200:
             raise BenchmarkFailed(f"a request for matches was answered with {status}: {answer}")
-        return {match["reference_id"] for match in answer["pictures"][0]["matches"]}
+        return {match["reference_picture_id"] for match in answer["pictures"][0]["matches"]}
 
 
 @dataclass(frozen=True, slots=True)
