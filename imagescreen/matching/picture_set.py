@@ -13,6 +13,8 @@ from imagescreen.matching.structure import Rows, Structure
 
 # Reference ids travel as their 16 bytes: numpy sorts and searches them a million at a time, UUID objects it cannot.
 KEY = np.dtype("S16")
+_ROWS_AT_ONCE = 1_000_000
+
 Keys: TypeAlias = NDArray[np.bytes_]
 Sortable = TypeVar("Sortable", np.int64, np.bytes_)
 
@@ -46,7 +48,11 @@ class PictureSet:
     pictures_per_reference: NDArray[np.int32] = field(init=False)  # (r,)
 
     def __post_init__(self) -> None:
-        per_reference = np.bincount(self.reference_rows, minlength=len(self.references)).astype(np.int32)
+        per_reference = np.zeros(len(self.references), np.int32)
+        # A part at a time: numpy keeps other threads waiting while it counts.
+        for start in range(0, len(self.reference_rows), _ROWS_AT_ONCE):
+            counted = np.bincount(self.reference_rows[start : start + _ROWS_AT_ONCE], minlength=len(self.references))
+            per_reference += counted.astype(np.int32)
         object.__setattr__(self, "pictures_per_reference", per_reference)
 
     @classmethod

@@ -20,10 +20,10 @@ VECTORS_FILE = "vectors.f32"  # (n, d) float32, row after row; see vector_file.p
 INDEX_FILE = "index.faiss"  # what a compressed structure needs besides; exact search has none
 
 EXACT_UP_TO = 200_000
-"""Pictures. At 512 dimensions a search alone takes 10 ms there on two cores, and 32 together 1 ms each."""
+"""Pictures. A search alone takes about 15 ms there at 512 dimensions, 32 together 2 ms each on two cores."""
 
-SQ8_UP_TO = 700_000
-"""Pictures. Beyond, even 8-bit codes take a core more than 20 ms for each query."""
+SQ8_UP_TO = 500_000
+"""Pictures. A core takes 85 ns for a code of 512 dimensions, so about 40 ms for one query."""
 
 TARGET_RECALL = 0.99
 """Of the 10 nearest, for lists of which only some are looked at; near copies must all be found."""

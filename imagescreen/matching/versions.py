@@ -26,6 +26,7 @@ MAX_CANARIES = 16
 CANARY_SIMILARITY = 0.999
 _CANARY_DEPTH = 64
 _GREATEST_EFFORT = 1 << 30  # of lists of which a search looks at some, all
+_UNFIT = "its pictures and its references do not fit together"
 Element = TypeVar("Element", np.uint8, np.int32, np.int64)
 _ATTACHMENT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
@@ -122,19 +123,13 @@ def _read_pictures(folder: Path, manifest: VersionManifest) -> PictureSet:
     references = _map_array(folder / REFERENCES_FILE, np.uint8, (manifest.references, KEY.itemsize))
     rows = _map_array(folder / REFERENCE_ROWS_FILE, np.int32, (manifest.pictures,))
     keys: Keys = references.reshape(-1).view(KEY)
-    if (keys[1:] <= keys[:-1]).any() or not _all_there(rows, manifest.references):
-        raise BrokenIndex("its pictures and its references do not fit together")
+    if (keys[1:] <= keys[:-1]).any() or (len(rows) and not 0 <= rows.min() <= rows.max() < len(keys)):
+        raise BrokenIndex(_UNFIT)
     structure = open_structure(manifest.index_type, manifest.parameters, folder, manifest.pictures, manifest.dimension)
-    return PictureSet(structure, picture_ids, keys, rows)
-
-
-def _all_there(rows: NDArray[np.int32], references: int) -> bool:
-    """Whether `rows` are the numbers below `references`, each at least once."""
-    if not len(rows):
-        return not references
-    if rows.min() < 0 or rows.max() >= references:
-        return False
-    return bool(np.bincount(rows, minlength=references).all())
+    pictures = PictureSet(structure, picture_ids, keys, rows)
+    if not pictures.pictures_per_reference.all():
+        raise BrokenIndex(_UNFIT)
+    return pictures
 
 
 def _map_array(path: Path, dtype: type[Element], shape: tuple[int, ...]) -> NDArray[Element]:
