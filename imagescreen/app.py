@@ -22,7 +22,6 @@ from imagescreen.api.request_log import RequestLog
 from imagescreen.api.screenings import ScreeningController
 from imagescreen.api.work import Desk, refuse_unknown_parameters
 from imagescreen.jobs.workbench import Workbench, open_workbench
-from imagescreen.references.follower import Follower
 from imagescreen.settings import Settings, is_loopback, read_settings
 
 _OBSERVE_S = 1.0
@@ -71,7 +70,7 @@ def _lifespan(settings: Settings, opened: Workbench | None) -> Any:
             app.state.desk = Desk(bench, metrics)
             tasks = await stack.enter_async_context(create_task_group())
             stack.callback(tasks.cancel_scope.cancel)
-            tasks.start_soon(_keep_observed, metrics, bench.follower)
+            tasks.start_soon(_keep_observed, metrics, bench)
             served = bench.follower.serving.current()
             log.info(
                 "serving",
@@ -89,10 +88,10 @@ def _lifespan(settings: Settings, opened: Workbench | None) -> Any:
     return lifespan
 
 
-async def _keep_observed(metrics: Metrics, follower: Follower) -> None:
+async def _keep_observed(metrics: Metrics, bench: Workbench) -> None:
     """Another worker may be asked for the metrics: it tells what this one observed last."""
     while True:
-        metrics.observe(follower)
+        metrics.observe(bench)
         await sleep(_OBSERVE_S)
 
 

@@ -69,7 +69,7 @@ def _ready(desk: Desk) -> Ready:
     problems = list(tested.problems)
     if state.behind_s > max(MAX_BEHIND_S, 3 * bench.settings.feed_poll_s):
         problems.append(f"the change feed was last read {state.behind_s:.0f} s ago: {state.error or 'it is stuck'}")
-    warnings = [bench.follower.serving.problem] if bench.follower.serving.problem else []
+    warnings = [problem for problem in (bench.follower.serving.problem, bench.folding.problem) if problem]
     if state.pictures_without_vector:
         warnings.append(f"{state.pictures_without_vector} reference pictures lack a vector and cannot match")
     served = bench.follower.serving.current()
@@ -82,7 +82,7 @@ def _ready(desk: Desk) -> Ready:
 
 
 def _exposition(desk: Desk) -> bytes:
-    desk.metrics.observe(desk.bench.follower)
+    desk.metrics.observe(desk.bench)
     # Without the database the other metrics are wanted all the more.
     with suppress(Unavailable), desk.bench.database.read() as session:
         desk.metrics.observe_processes(len(live_processes(session, moment=now())))

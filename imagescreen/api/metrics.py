@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from imagescreen.api.worker_metrics import WORKERS_FOLDER
-from imagescreen.references.follower import Follower
+from imagescreen.jobs.workbench import Workbench
 from imagescreen.screening.answer import ElapsedMs, ScreeningAnswer
 
 _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -46,9 +46,9 @@ class Metrics:
         for picture in answer.pictures:
             self._pictures.labels(picture.status.value).inc()
 
-    def observe(self, follower: Follower) -> None:
+    def observe(self, bench: Workbench) -> None:
         """What is served now; each process tells it about itself, every second."""
-        self._index.observe(follower)
+        self._index.observe(bench)
 
     def observe_processes(self, count: int) -> None:
         self._index.processes.set(count)
@@ -100,6 +100,12 @@ class _IndexGauges:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self._folding = Gauge(
+            "imagescreen_index_folding_problem",
+            "1 after changes could not be folded into a new index version, until it works again",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self._loading = Gauge(
             "imagescreen_index_loading",
             "Processes of this server that are loading another index version",
@@ -127,7 +133,8 @@ class _IndexGauges:
         )
         self._told: tuple[str, str, str] | None = None
 
-    def observe(self, follower: Follower) -> None:
+    def observe(self, bench: Workbench) -> None:
+        follower = bench.follower
         served, state = follower.serving.current(), follower.state()
         snapshot = served.snapshot
         self._references.set(snapshot.reference_count)
@@ -136,6 +143,7 @@ class _IndexGauges:
         self._problem.set(1 if follower.serving.problem else 0)
         self._lacking.set(state.pictures_without_vector)
         self._changes.set(snapshot.changes_since_version)
+        self._folding.set(1 if bench.folding.problem else 0)
         self._loading.set(1 if state.loading else 0)
         self._switch.set(state.switch_s or 0)
         manifest = snapshot.manifest

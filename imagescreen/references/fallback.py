@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from imagescreen.database.index_versions import versions
 from imagescreen.database.matchable import count_without_vector
-
-_MOST = 500
+from imagescreen.database.tables import IndexVersionRow
 
 
 def older_versions(session: Session, refused: str, versions_dir: Path) -> list[str]:
@@ -16,14 +15,16 @@ def older_versions(session: Session, refused: str, versions_dir: Path) -> list[s
     One of another model counts only when every picture has a vector of that model: references that were added since
     would be missing from it otherwise, and nobody would see.
     """
-    recorded = versions(session, limit=_MOST)
-    complete = {each.fingerprint: True for each in recorded if each.version == refused}
+    recorded = session.execute(
+        select(IndexVersionRow.version, IndexVersionRow.fingerprint).order_by(IndexVersionRow.built_at.desc())
+    ).all()
+    complete = {fingerprint: True for version, fingerprint in recorded if version == refused}
     found = []
-    for each in recorded:
-        if each.version == refused or not (versions_dir / each.version).is_dir():
+    for version, fingerprint in recorded:
+        if version == refused or not (versions_dir / version).is_dir():
             continue
-        if each.fingerprint not in complete:
-            complete[each.fingerprint] = count_without_vector(session, fingerprint=each.fingerprint) == 0
-        if complete[each.fingerprint]:
-            found.append(each.version)
+        if fingerprint not in complete:
+            complete[fingerprint] = count_without_vector(session, fingerprint=fingerprint) == 0
+        if complete[fingerprint]:
+            found.append(version)
     return found

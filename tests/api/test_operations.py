@@ -1,14 +1,19 @@
 """Health, metrics, logs, and the end of a server."""
 
+import fcntl
 import json
+import shutil
 import signal
 import socket
+import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
+from imagescreen.references.loading import TURN_FILE
 from imagescreen.references.sample.catalogue import cleared_sample_picture, held_sample_picture
 from tests.conftest import Service, script, serving
 from tests.material import product
@@ -22,6 +27,13 @@ def screen(client: httpx.Client, package_id: str, picture: bytes = CLEARED, **fa
     return client.post(
         "/v1/screenings", files=[("package", (None, package, "application/json")), ("pictures", ("a.jpg", picture))]
     )
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def add_reference(client: httpx.Client, picture: bytes) -> httpx.Response:
@@ -71,6 +83,61 @@ def test_an_index_whose_last_reference_is_gone_answers_503_and_not_clear(tmp_pat
         assert "no active reference" in response.json()["detail"]
 
 
+def test_a_damaged_version_is_refused_with_a_warning_and_the_one_before_serves(sample_copy: Path) -> None:
+    with serving(sample_copy) as service:
+        before = service.client.get("/v1/index").json()["version"]
+        # The server waits for its turn to load, so that the version can be damaged before.
+        with (sample_copy / "index" / TURN_FILE).open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            assert script("reindex.py", home=sample_copy).returncode == 0
+            eventually(lambda: service.client.get("/v1/index").json()["loading"] is not None)
+            refused = service.client.get("/v1/index").json()["current_version"]
+            assert "imagescreen_index_loading 1.0" in service.client.get("/metrics").text
+            vectors = sample_copy / "index" / "versions" / refused / "vectors.f32"
+            content = bytearray(vectors.read_bytes())
+            content[-1] ^= 1
+            vectors.write_bytes(content)
+        eventually(lambda: service.client.get("/v1/index").json()["problem"] is not None)
+        index = service.client.get("/v1/index").json()
+        assert (index["version"], refused in index["problem"]) == (before, True)
+        assert [refused in process["problem"] for process in index["processes"] if process["answering"]] == [True]
+        ready = service.client.get("/health/ready")
+        assert ready.status_code == 200
+        assert any(refused in warning for warning in ready.json()["warnings"])
+        assert "imagescreen_index_problem 1.0" in service.client.get("/metrics").text
+        assert screen(service.client, "meanwhile", HELD).json()["index"]["version"] == before
+    with serving(sample_copy) as service:
+        ready = service.client.get("/health/ready").json()
+        assert any(refused in warning and before in warning for warning in ready["warnings"])
+        assert screen(service.client, "after a restart", HELD).json()["index"]["version"] == before
+    shutil.rmtree(sample_copy / "index")
+    with serving(sample_copy, ready="/health/live") as service:
+        ready = service.client.get("/health/ready")
+        assert ready.status_code == 503
+        assert any(refused in problem for problem in ready.json()["problems"])
+        assert screen(service.client, "without any", HELD).status_code == 503
+
+
+def test_a_server_that_cannot_take_changes_for_ten_seconds_is_not_ready(sample_copy: Path) -> None:
+    with serving(sample_copy, ready_check_s="1") as service:
+        added = add_reference(service.client, product(1)).json()
+        with sqlite3.connect(sample_copy / "data" / "imagescreen.sqlite3", timeout=30) as connection:
+            connection.execute(
+                "UPDATE reference_vector SET vector = x'00' WHERE reference_picture_id = ?",
+                (added["pictures"][0]["reference_picture_id"],),
+            )
+        changed = service.client.patch(f"/v1/references/{added['reference_id']}", json={"notes": "changed"})
+        assert changed.status_code == 200
+        eventually(lambda: service.client.get("/health/ready").status_code == 503)
+        (problem,) = service.client.get("/health/ready").json()["problems"]
+        assert "change feed" in problem
+        index = service.client.get("/v1/index").json()
+        (own,) = [process for process in index["processes"] if process["answering"]]
+        assert own["behind_entries"] == 1
+        assert own["behind_s"] > 10
+        assert index["problem"] is not None
+
+
 def test_metrics_tell_stages_dispositions_and_the_index(sample_service: Service) -> None:
     screen(sample_service.client, "metrics", HELD)
     text = sample_service.client.get("/metrics").text
@@ -81,6 +148,10 @@ def test_metrics_tell_stages_dispositions_and_the_index(sample_service: Service)
         'imagescreen_screenings_total{disposition="hold"}',
         "imagescreen_index_references",
         "imagescreen_feed_behind_seconds",
+        "imagescreen_index_changes",
+        "imagescreen_index_switch_seconds",
+        'imagescreen_index_version_info{index_type="exact",model="mini"',
+        "imagescreen_server_processes 1.0",
         'imagescreen_http_requests_total{app_name="imagescreen",method="POST",path="/v1/screenings"',
     ):
         assert line in text
