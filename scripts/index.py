@@ -42,14 +42,14 @@ def list_all() -> None:
         Column("built (UTC)", no_wrap=True),
         Column("size", justify="right", no_wrap=True),
         Column("recall", justify="right"),
-        "problem",
+        "manifest",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
     for entry in found:
         mark = "yes" if current is not None and entry.version == current.version else ""
         if isinstance(entry, BrokenVersion):
-            table.add_row(entry.version, mark, *[""] * 8, entry.problem)
+            table.add_row(entry.version, mark, *[""] * 8, "broken")
             continue
         table.add_row(
             entry.version,
@@ -61,11 +61,14 @@ def list_all() -> None:
             str(entry.sequence),
             f"{entry.built_at:%Y-%m-%d %H:%M}",
             megabytes(size_bytes(entry)),
-            str(entry.parameters.get("recall", "exact")),
-            "",
+            f"{entry.recall:.4f}",
+            "sound",
         )
     # Columns must not be dropped where the width is not known, as in a pipe.
     Console(width=max(out.width, 160), highlight=False).print(table)
+    for entry in found:
+        if isinstance(entry, BrokenVersion):
+            out.print(f"{entry.version}: {entry.problem}", style="red", markup=False)
     if current is None:
         out.print("no version is current: build one with scripts/reindex.py")
     elif current.version not in {entry.version for entry in found}:

@@ -12,6 +12,7 @@ from imagescreen.calibration.thresholds import Thresholds
 from imagescreen.database.feed import now
 from imagescreen.database.index_versions import IndexVersionSummary, current_version, versions
 from imagescreen.database.processes import ProcessReport, entries_after, live_processes
+from imagescreen.matching import list_versions
 from imagescreen.screening.answer import ModelInfo
 
 
@@ -46,6 +47,8 @@ class ServedIndex(msgspec.Struct, frozen=True):
     `processes` are all those on this database that were seen within the last minute; the rest is about the answering
     one. `changes_since_version` counts the pictures that came, changed or went since the version was built.
 
+    `folding_problem` says why changes could not be folded into a new version.
+
     `thresholds_keep_policy` is false when the policy's rates changed after the thresholds were measured: rebuild.
     """
 
@@ -60,6 +63,7 @@ class ServedIndex(msgspec.Struct, frozen=True):
     feed_behind_s: float
     loading: str | None
     problem: str | None
+    folding_problem: str | None
     pictures_without_vector: int
     policy_version: str
     thresholds_keep_policy: bool | None
@@ -84,7 +88,7 @@ class IndexController(Controller):
         return await desk.do(_served_index, desk)
 
     @get("/versions", operation_id="list_index_versions", summary="Index versions")
-    async def list_versions(self, request: Request[Any, Any, Any]) -> IndexVersions:
+    async def list_index_versions(self, request: Request[Any, Any, Any]) -> IndexVersions:
         """The versions that were built, and which one is current."""
         desk = desk_of(request)
         return await desk.do(_versions, desk)
@@ -110,6 +114,7 @@ def _served_index(desk: Desk) -> ServedIndex:
         feed_behind_s=round(state.behind_s, 3),
         loading=state.loading,
         problem=bench.follower.serving.problem or state.error,
+        folding_problem=bench.folding.problem,
         pictures_without_vector=state.pictures_without_vector,
         policy_version=bench.policy.version,
         thresholds_keep_policy=None if thresholds is None else bench.policy.kept_by(thresholds),
@@ -150,5 +155,6 @@ def _process(session: Session, report: ProcessReport, moment: datetime, *, answe
 
 
 def _versions(desk: Desk) -> IndexVersions:
+    on_disk = {entry.version for entry in list_versions(desk.bench.versions_dir)}
     with desk.bench.database.read() as session:
-        return IndexVersions(versions(session, limit=500))
+        return IndexVersions(versions(session, limit=500, on_disk=on_disk))

@@ -1,5 +1,6 @@
 """Which index versions were built, and which one is current."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -76,6 +77,8 @@ def changed_references(session: Session, *, after: int) -> int:
 
 
 class IndexVersionSummary(msgspec.Struct, frozen=True):
+    """`on_disk` is false for one that was pruned: it cannot be made current again, but old screenings name it."""
+
     version: str
     model: str
     fingerprint: str
@@ -84,10 +87,11 @@ class IndexVersionSummary(msgspec.Struct, frozen=True):
     pictures: int
     built_at: datetime
     current: bool
+    on_disk: bool
 
 
-def versions(session: Session, *, limit: int) -> list[IndexVersionSummary]:
-    """Newest first."""
+def versions(session: Session, *, limit: int, on_disk: Collection[str]) -> list[IndexVersionSummary]:
+    """Newest first; `on_disk` are the names of the versions whose folders are there."""
     current = current_version(session)
     rows = session.scalars(select(IndexVersionRow).order_by(IndexVersionRow.built_at.desc()).limit(limit))
     return [
@@ -100,6 +104,7 @@ def versions(session: Session, *, limit: int) -> list[IndexVersionSummary]:
             pictures=row.manifest["pictures"],
             built_at=row.built_at,
             current=current is not None and row.version == current.version,
+            on_disk=row.version in on_disk,
         )
         for row in rows
     ]

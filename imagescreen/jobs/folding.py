@@ -92,7 +92,7 @@ class Folding:
         """None when it is done, else what went wrong. The child holds the lock as well, so that it keeps others from
         building should this process be killed.
         """
-        with subprocess.Popen(  # noqa: S603 - our own module
+        with subprocess.Popen(
             [sys.executable, "-m", "imagescreen.jobs.fold"],
             env=os.environ | _environment(self._settings),
             stdin=subprocess.DEVNULL,
@@ -154,7 +154,7 @@ class Folding:
 def _environment(settings: Settings) -> dict[str, str]:
     """The settings of this process for a child of it, whatever they were read from."""
     told = {f"{ENV_PREFIX}{name.upper()}": getattr(settings, name) for name in Settings.model_fields}
-    threads = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return threads | {
         name: str(value.absolute()) if isinstance(value, Path) else str(value)
         for name, value in told.items()

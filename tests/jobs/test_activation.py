@@ -82,7 +82,8 @@ def test_a_folder_copied_from_elsewhere_is_recorded_when_it_is_of_this_catalogue
             session.execute(delete(IndexVersionRow))
         assert not activate(store, version, actor="test").was_current
         with store.database.read() as session:
-            assert [row.version for row in versions(session, limit=9)] == [version]
+            (row,) = versions(session, limit=9, on_disk=on_disk(store))
+        assert (row.version, row.current, row.on_disk) == (version, True, True)
     with synthetic_store(tmp_path / "other", pictures=200, seed=2) as other:
         shutil.copytree(tmp_path / "here" / "index", tmp_path / "other" / "index")
         with pytest.raises(BrokenIndex, match="another catalogue"):
@@ -119,7 +120,8 @@ def test_pruning_keeps_the_newest_the_current_and_what_servers_serve(tmp_path: P
         assert prune(store, keep=1) == []
         # Old screenings name it, so the database still knows it.
         with store.database.read() as session:
-            assert built[3] in {row.version for row in versions(session, limit=9)}
+            known = {row.version: row.on_disk for row in versions(session, limit=9, on_disk=on_disk(store))}
+        assert (known[built[3]], known[built[5]]) == (False, True)
 
 
 def process_serving(version: str, *, loading: str | None) -> ProcessReport:
