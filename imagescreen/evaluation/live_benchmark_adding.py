@@ -55,6 +55,8 @@ def measure_adding(
             _add(deployment, server, folder, window, measured)
             progress("adding references", done + 1, rounds)
         measured.without.append(window())
+    if not measured.meanwhile:
+        raise BenchmarkFailed(f"the script was done within a window of {seconds:g} s: add more references")
     return measured
 
 

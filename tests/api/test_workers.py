@@ -26,19 +26,22 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+APART = {"connection": "close"}
+"""Each request on a connection of its own, so that any worker may take it."""
+
+
 def screen(service: Service, package_id: str) -> httpx.Response:
-    """On a connection of its own, so that any worker may take it."""
     package = json.dumps({"package_id": package_id})
-    return httpx.post(
-        f"{service.url}/v1/screenings",
+    return service.client.post(
+        "/v1/screenings",
         files=[("package", (None, package, "application/json")), ("pictures", ("a.jpg", HELD))],
-        timeout=60,
+        headers=APART,
     )
 
 
 def seen(service: Service) -> list[dict[str, Any]]:
     """The processes that reported within the last few seconds."""
-    told = httpx.get(f"{service.url}/v1/index", timeout=60).json()["processes"]
+    told = service.client.get("/v1/index", headers=APART).json()["processes"]
     return [process for process in told if process["seen_s_ago"] < 6]
 
 
@@ -52,7 +55,7 @@ def answering(service: Service) -> int:
 
 
 def held(service: Service) -> int:
-    text = httpx.get(f"{service.url}/metrics", timeout=60).text
+    text = service.client.get("/metrics", headers=APART).text
     (count,) = re.findall(r'^imagescreen_screenings_total\{disposition="hold"\} (\S+)$', text, re.MULTILINE)
     return int(float(count))
 
@@ -80,14 +83,14 @@ def test_two_workers_serve_count_together_and_come_back_when_killed(sample_copy:
         stored = [screen(service, f"package {number}") for number in range(12)]
         assert {response.status_code for response in stored} == {201}
         assert {held(service) for _ in range(20)} == {12}
-        text = httpx.get(f"{service.url}/metrics", timeout=60).text
+        text = service.client.get("/metrics", headers=APART).text
         assert re.search(r"^imagescreen_index_version_info\{.*\} 2\.0$", text, re.MULTILINE)
 
         killed = min(first)
         os.kill(killed, signal.SIGKILL)
         eventually(lambda: len(pids(service) - {killed}) == 2)
         for response in stored:
-            kept = httpx.get(f"{service.url}{response.headers['location']}", timeout=60).json()
+            kept = service.client.get("{response.headers['location']}", headers=APART).json()
             assert kept == kept | response.json()
         assert held(service) == 12
         assert screen(service, "another").status_code == 201
