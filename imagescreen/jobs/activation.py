@@ -89,10 +89,10 @@ def activate(store: Store, version: str, *, actor: str) -> Activated:
             _check_catalogue(session, opened)
         if missing := count_without_vector(session, fingerprint=manifest.fingerprint):
             raise lacking_vectors("reference pictures", missing, space)
+        changed = changed_references(session, after=manifest.sequence)
     with choosing(store.versions_dir), store.database.write() as session:
         lock_feed(session)
         current = current_version(session)
-        changed = changed_references(session, after=manifest.sequence)
         if current is not None and current.version == version:
             return Activated(manifest, changed, was_current=True)
         if lacks_vector_since(session, known_changes, fingerprint=manifest.fingerprint):
