@@ -15,6 +15,8 @@ from tests.live.machine import LiveIndex, Stage, make_stage
 
 EXAMPLES = 25
 STEPS = 20
+LIMIT_S = 1200
+"""Only ends a hang, or the search for a smaller example of a failure."""
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield make_stage(tmp_path_factory.mktemp("stage"))
 
 
+@pytest.mark.timeout(LIMIT_S)
 @pytest.mark.parametrize("index_type", [choice for choice in IndexChoice if choice is not IndexChoice.AUTO])
 def test_every_sequence_of_changes_builds_and_restarts_matches_what_it_must(
     stage: Stage, tmp_path: Path, index_type: IndexChoice

@@ -1,6 +1,7 @@
 """Kills the server, the scripts, or everything at random moments, and checks after each kill that nothing is lost."""
 
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,7 +28,9 @@ def main(
     chosen = time.time_ns() % 1_000_000 if seed is None else seed
     home = Path(tempfile.mkdtemp(prefix="imagescreen-torture-"))
     deadline = time.monotonic() + seconds_limit
-    print(f"seed {chosen}, home {home}")
+    # Ended from outside, it still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    print(f"seed {chosen}, home {home}", flush=True)
     try:
         with torture(home / "home", chosen) as tortured:
             _play(tortured, rounds, deadline)

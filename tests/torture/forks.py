@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -141,7 +142,9 @@ def main() -> None:
             _tell(pid)
     finally:
         for pid in running:
-            os.killpg(pid, signal.SIGKILL)
+            # One that was killed, and never asked for again, may have no group any more.
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
 
 
 def _import_everything() -> None:
