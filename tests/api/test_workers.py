@@ -90,7 +90,7 @@ def test_two_workers_serve_count_together_and_come_back_when_killed(sample_copy:
         os.kill(killed, signal.SIGKILL)
         eventually(lambda: len(pids(service) - {killed}) == 2)
         for response in stored:
-            kept = service.client.get("{response.headers['location']}", headers=APART).json()
+            kept = service.client.get(response.headers["location"], headers=APART).json()
             assert kept == kept | response.json()
         assert held(service) == 12
         assert screen(service, "another").status_code == 201
