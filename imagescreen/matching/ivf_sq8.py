@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagescreen.errors import BrokenIndex
+from imagescreen.matching.centroid_search import centroid_search
 from imagescreen.matching.progress import Progress
 from imagescreen.matching.sq8 import (
     Vectors,
@@ -23,9 +24,8 @@ from imagescreen.matching.sq8 import (
 from imagescreen.matching.threads import SEARCH_THREADS
 from imagescreen.matching.vector_file import SparseRows
 
-# Spherical k-means. Assigning n vectors to n / 512 lists takes n * n / 256 * d operations: 8 s at a million vectors of
-# 256 dimensions on two cores, 20 minutes at ten million of 512. Fewer lists would hold more that is unlike each
-# other: twice the vectors in a list took a hundred times the probes to reach the same recall.
+# Spherical k-means. Fewer lists would hold more that is unlike each other: twice the vectors in a list took a hundred
+# times the probes to reach the same recall.
 _VECTORS_PER_LIST = 512
 _LEAST_PER_LIST = 40
 _SAMPLE_PER_LIST = 80
@@ -104,11 +104,13 @@ def build_ivf_sq8(vectors: Vectors, progress: Progress) -> tuple[faiss.IndexIVFS
     )
     index.sq = coder.sq
     index.is_trained = True
+    assigner = centroid_search(coder.d, len(centroids))
+    assigner.train(centroids)
+    assigner.add(centroids)
     error = 0.0
     for start, block in blocks(vectors):
         SEARCH_THREADS.apply()
-        # Multiplying with every centroid is faster than walking through the graph, and exact.
-        _, nearest = faiss.knn(block, centroids, 1, metric=faiss.METRIC_INNER_PRODUCT)
+        _, nearest = assigner.search(block, 1)
         rows = np.arange(start, start + len(block))
         index.add_core(
             len(block), faiss.swig_ptr(block), faiss.swig_ptr(rows), faiss.swig_ptr(np.ascontiguousarray(nearest[:, 0]))
@@ -132,7 +134,7 @@ def _centroids(vectors: Vectors, lists: int, progress: Progress) -> Vectors:
     clustering.min_points_per_centroid = 1
     progress("training the index", 0, 1)
     SEARCH_THREADS.apply()
-    clustering.train(padded(vectors[sample]), faiss.IndexFlatIP(width))
+    clustering.train(padded(vectors[sample]), centroid_search(width, lists))
     progress("training the index", 1, 1)
     centroids: Vectors = faiss.vector_to_array(clustering.centroids).reshape(lists, width)
     return centroids
