@@ -19,8 +19,8 @@ from rich.table import Table
 from imagescreen.settings import read_settings
 
 if TYPE_CHECKING:
+    from imagescreen.evaluation.deployment import Deployment
     from imagescreen.evaluation.live_benchmark_report import Rows
-    from imagescreen.evaluation.live_benchmark_servers import Deployment
 
 EPILOG = """
 **Examples**
@@ -109,7 +109,7 @@ def adding(
 
 @contextmanager
 def _deployment(folder: Path | None) -> "Iterator[Deployment]":
-    from imagescreen.evaluation.live_benchmark_servers import Deployment
+    from imagescreen.evaluation.deployment import Deployment
 
     with tempfile.TemporaryDirectory(prefix="imagescreen-live-", dir=folder) as home:
         yield Deployment(Path(home), Path(__file__).parent.resolve(), read_settings().weights_dir.resolve())

@@ -28,8 +28,10 @@ class PictureFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock(fcntl.LOCK_SH):
             try:
-                # Young again: a purge that comes next must not take it for an orphan.
+                # Young again: a purge that comes next must not take it for an orphan, and the build after that must
+                # look into the folder once more.
                 os.utime(path)
+                os.utime(path.parent)
             except FileNotFoundError:
                 self._write(path, data)
 

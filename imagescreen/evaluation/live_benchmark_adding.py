@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from imagescreen.evaluation.deployment import Deployment, Progress, Server, drawn_picture
 from imagescreen.evaluation.http_load import LoadResult, Request, multipart, run_load
 from imagescreen.evaluation.listing_photos import as_another_file, drawn_photos
-from imagescreen.evaluation.live_benchmark_servers import Deployment, Progress, Server, drawn_picture
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
 
 PHOTOS = 24

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from imagescreen.database.index_versions import current_activation
+from imagescreen.evaluation.deployment import Deployment, Progress, Server, drawn_picture
 from imagescreen.evaluation.http_load import multipart
-from imagescreen.evaluation.live_benchmark_servers import Deployment, Progress, Server, drawn_picture
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
 
 REFERENCES = 24

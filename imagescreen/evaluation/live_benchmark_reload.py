@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagescreen.database.index_versions import current_activation
+from imagescreen.evaluation.deployment import Deployment, Progress, Server, drawn_picture
 from imagescreen.evaluation.http_load import multipart
-from imagescreen.evaluation.live_benchmark_servers import Deployment, Progress, Server, drawn_picture
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
 
 PICTURES = 64

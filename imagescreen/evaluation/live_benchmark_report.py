@@ -10,7 +10,8 @@ from imagescreen.evaluation.http_load import LoadResult
 from imagescreen.evaluation.live_benchmark_adding import Adding
 from imagescreen.evaluation.live_benchmark_changes import Delays
 from imagescreen.evaluation.live_benchmark_reload import Reload
-from imagescreen.evaluation.service_report import machine
+from imagescreen.evaluation.machine import described
+from imagescreen.evaluation.service_report import LIBRARIES
 
 Rows = list[list[str]]
 
@@ -75,7 +76,7 @@ def adding_table(adding: Adding) -> Rows:
 
 def markdown(title: str, rows: Rows, *, command: str, today: date, setup: str) -> str:
     """A section for docs/performance.md."""
-    lines = [f"### {title}, {today.isoformat()}", "", f"`{command}`", "", f"{machine()}. {setup}", ""]
+    lines = [f"### {title}, {today.isoformat()}", "", f"`{command}`", "", f"{described(LIBRARIES)}. {setup}", ""]
     lines += ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     lines += ["| " + " | ".join(row) + " |" for row in rows[1:]]
     return "\n".join([*lines, ""])

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,30 +16,21 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from imagescreen.database.migrate import migrate
-from imagescreen.database.session import Database
-from imagescreen.embedding.manifest import installed_fingerprint
-from imagescreen.embedding.registry import entry_of
-from imagescreen.errors import ImagescreenError
+from imagescreen.evaluation.deployment import Deployment, free_port
 from imagescreen.evaluation.http_load import LoadResult, Request, multipart, run_load
 from imagescreen.evaluation.listing_photos import as_another_file
-from imagescreen.evaluation.reindex_benchmark import fill
-from imagescreen.settings import ENV_PREFIX
+from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
 
 START_DEADLINE_S = 300.0
 """Only ends a hang."""
 
+# There are no thresholds for synthetic references, so every package is reviewed; keeping its pictures would measure the
+# disk.
+SETTINGS = {"random_weights": "true", "keep_pictures": "none"}
 BATCHES = (1, 8, 32)
 CLIENTS = (1, 4, 16, 64)
 STRAIGHTFORWARD_CLIENTS = (1, 16)
 Progress = Callable[[str, int, int], None]
-
-
-class BenchmarkFailed(ImagescreenError):
-    """What was to be measured did not happen."""
-
-    code = "benchmark-failed"
-    title = "The benchmark failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,26 +70,28 @@ def measure(plan: Plan, progress: Progress) -> Figures:
     """Starts the service, the straightforward one and the bare parts on loopback, and measures them in turn."""
     figures = Figures()
     with ExitStack() as stack:
-        environment = _prepared(plan, progress)
+        deployment = Deployment(plan.home, plan.scripts, plan.weights_dir, plan.model)
+        deployment.fill(plan.references, progress)
+        deployment.run("reindex.py", **SETTINGS)
         photos = plan.home / "photos"
         photos.mkdir()
         for number, photo in enumerate(plan.photos):
             (photos / f"{number:05d}.jpg").write_bytes(photo)
-        service, service_url = stack.enter_context(_service(plan, environment))
+        (service,) = stack.enter_context(deployment.servers(1, workers=str(plan.workers), **SETTINGS))
         straight_url = stack.enter_context(_straightforward(plan))
         bare = stack.enter_context(_bare(plan, photos))
         told = bare("")
         figures.device, figures.dtype = str(told["device"]), str(told["dtype"])
         steps = len(BATCHES) + 1 + 2 * len(CLIENTS) + len(STRAIGHTFORWARD_CLIENTS)
         # Every photo once, so that what is repeated later is known from the first measurement on.
-        run_load(service_url, _submissions(plan, "warm", unique=False), clients=4, requests=len(plan.photos))
+        run_load(service.url, _submissions(plan, "warm", unique=False), clients=4, requests=len(plan.photos))
         for number in range(plan.rounds):
             done = number * steps
-            for take in _round(plan, figures, number, _Sides(bare, service_url, straight_url)):
+            for take in _round(plan, figures, number, _Sides(bare, service.url, straight_url)):
                 take()
                 done += 1
                 progress("measuring", done, plan.rounds * steps)
-        figures.resident_mib = _resident_mib(service.pid)
+        figures.resident_mib = _resident_mib(service.process.pid)
     return figures
 
 
@@ -152,56 +144,9 @@ def _plain(plan: Plan) -> Callable[[int], Request]:
     return make
 
 
-def _prepared(plan: Plan, progress: Progress) -> Mapping[str, str]:
-    """A database of synthetic references and an index version of it; returns the service's environment."""
-    ours = {
-        "data_dir": str(plan.home / "data"),
-        "index_dir": str(plan.home / "index"),
-        "weights_dir": str(plan.weights_dir),
-        "model": plan.model,
-        "random_weights": "true",
-        "workers": str(plan.workers),
-        # There are no thresholds for synthetic references, so every package is reviewed; keeping its pictures would
-        # measure the disk.
-        "keep_pictures": "none",
-        "log_level": "warning",
-    }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
-    environment = inherited | {f"{ENV_PREFIX}{name.upper()}": value for name, value in ours.items()}
-    database = Database(f"sqlite:///{plan.home / 'data' / 'imagescreen.sqlite3'}")
-    try:
-        migrate(database)
-        fill(
-            database,
-            pictures=plan.references,
-            ordinary=0,
-            fingerprint=installed_fingerprint(plan.model, plan.weights_dir),
-            dimension=entry_of(plan.model, plan.weights_dir).dimension,
-            progress=progress,
-        )
-    finally:
-        database.close()
-    done = subprocess.run(  # noqa: S603 (our own script)
-        [sys.executable, str(plan.scripts / "reindex.py")], env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise BenchmarkFailed(f"the index could not be built: {done.stderr.strip()[-500:]}")
-    return environment
-
-
-@contextmanager
-def _service(plan: Plan, environment: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    port = _free_port()
-    command = [sys.executable, str(plan.scripts / "serve.py"), "--port", str(port)]
-    with _process(command, plan.home / "service.log", environment) as process:
-        url = f"http://127.0.0.1:{port}"
-        _wait_for(process, f"{url}/health/ready", plan.home / "service.log")
-        yield process, url
-
-
 @contextmanager
 def _straightforward(plan: Plan) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     command = [
         *(sys.executable, "-m", "imagescreen.evaluation.straightforward"),
         *("--port", str(port), "--weights-dir", str(plan.weights_dir), "--references", str(plan.references)),
@@ -265,13 +210,6 @@ def _wait_for(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise BenchmarkFailed(f"a server did not start: {log.read_text(errors='replace').strip()[-500:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _resident_mib(pid: int) -> float:

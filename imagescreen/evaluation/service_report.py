@@ -1,14 +1,11 @@
 """What the benchmark of the service says: tables for the terminal and for docs/performance.md, and the plot's data."""
 
-import os
-import platform
 from collections.abc import Callable, Sequence
 from datetime import date
-from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 
 from imagescreen.evaluation.http_load import LoadResult
+from imagescreen.evaluation.machine import described
 from imagescreen.evaluation.service_benchmark import BATCHES, CLIENTS, STRAIGHTFORWARD_CLIENTS, Figures
 
 LIBRARIES = ("torch", "open-clip-torch", "faiss-cpu", "pillow", "litestar", "uvicorn")
@@ -17,13 +14,6 @@ LIBRARIES = ("torch", "open-clip-torch", "faiss-cpu", "pillow", "litestar", "uvi
 def spread(values: Sequence[float], digits: int = 1) -> str:
     """Median, and the lowest to the highest of several rounds."""
     return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
-def machine() -> str:
-    """Processor, cores that may be used, and versions of the libraries that matter."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return f"{_processor()}, {cores} cores; Python {platform.python_version()}, {versions}"
 
 
 def tables(figures: Figures, cores: int) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -41,7 +31,7 @@ def tables(figures: Figures, cores: int) -> list[tuple[str, list[str], list[list
 
 def markdown(figures: Figures, *, cores: int, command: str, today: date, setup: str) -> str:
     """A section for docs/performance.md."""
-    lines = [f"### Service, {today.isoformat()}", "", f"`{command}`", "", f"{machine()}. {setup}", ""]
+    lines = [f"### Service, {today.isoformat()}", "", f"`{command}`", "", f"{described(LIBRARIES)}. {setup}", ""]
     for title, header, rows in tables(figures, cores):
         lines += [f"{title}:", "", "| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
@@ -102,12 +92,3 @@ def _ratio_rows(figures: Figures, cores: int) -> list[list[str]]:
 
 def _ratio(pairs: Sequence[tuple[LoadResult, LoadResult]], value: Callable[[LoadResult], float]) -> str:
     return spread([value(ours) / value(theirs) for ours, theirs in pairs], 2)
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -79,6 +79,7 @@ class Deployment:
     home: Path
     scripts: Path
     weights_dir: Path
+    model: str = MODEL
 
     def environment(self, **settings: str) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
@@ -86,7 +87,7 @@ class Deployment:
             "data_dir": str(self.home / "data"),
             "index_dir": str(self.home / "index"),
             "weights_dir": str(self.weights_dir),
-            "model": MODEL,
+            "model": self.model,
             "log_level": "warning",
             # Versions come and go when the benchmark says so.
             "fold_changes": "0",
@@ -94,11 +95,11 @@ class Deployment:
         }
         return inherited | {f"{ENV_PREFIX}{name.upper()}": value for name, value in (ours | settings).items()}
 
-    def run(self, script: str, *arguments: str) -> str:
+    def run(self, script: str, *arguments: str, **settings: str) -> str:
         """What a script prints. Raises BenchmarkFailed when it fails."""
         done = subprocess.run(  # noqa: S603 - our own script
             [sys.executable, str(self.scripts / script), *arguments],
-            env=self.environment(),
+            env=self.environment(**settings),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -124,8 +125,8 @@ class Deployment:
                 database,
                 pictures=pictures,
                 ordinary=0,
-                fingerprint=installed_fingerprint(MODEL, self.weights_dir),
-                dimension=entry_of(MODEL, self.weights_dir).dimension,
+                fingerprint=installed_fingerprint(self.model, self.weights_dir),
+                dimension=entry_of(self.model, self.weights_dir).dimension,
                 progress=progress,
             )
 
@@ -145,7 +146,7 @@ class Deployment:
 
     @contextmanager
     def _server(self, number: int, settings: Mapping[str, str]) -> Iterator[Server]:
-        port = _free_port()
+        port = free_port()
         self.home.mkdir(parents=True, exist_ok=True)
         with self._log(number).open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own script
@@ -182,7 +183,7 @@ class Deployment:
         return self.home / f"server-{number}.log"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
