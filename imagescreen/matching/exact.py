@@ -22,6 +22,7 @@ class ExactSearch:
         depth = min(depth, len(self.vectors))
         if not depth:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64), True
-        SEARCH_THREADS.apply()
+        # FAISS gives each query to one thread.
+        SEARCH_THREADS.apply(0 if len(queries) == 1 else queries.size * len(self.vectors))
         similarities, rows = faiss.knn(queries, self.vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
         return similarities, rows, depth == len(self.vectors)

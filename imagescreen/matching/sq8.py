@@ -34,7 +34,7 @@ class Sq8Search:
         depth = min(depth, len(self.vectors))
         if not depth:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64), True
-        SEARCH_THREADS.apply()
+        SEARCH_THREADS.apply(queries.size * len(self.vectors))
         similarities, rows = self.index.search(padded(queries), depth)
         return similarities, rows, depth == len(self.vectors)
 

@@ -10,6 +10,10 @@ from imagescreen.errors import InvalidContent
 # queries take 50 ms from 4096 on and 240 ms below FAISS's own 128,000; a single query stays on the faster plain path.
 BLAS_THRESHOLD = 4096
 
+ONE_THREAD_UP_TO = 100_000_000
+"""Multiplications of a search that one core does in 5 ms: more threads are not faster then, and much slower where the
+cores have other work, because they wait for each other."""
+
 
 class SearchThreads:
     """The count for the whole process.
@@ -24,9 +28,14 @@ class SearchThreads:
     def set(self, count: int) -> None:
         self._count = count
 
-    def apply(self) -> None:
-        """Pass the count on to the calling thread; before the first `set`, FAISS keeps its own."""
-        if self._count:
+    def apply(self, multiplications: int | None = None) -> None:
+        """Pass the count on to the calling thread, or 1 for a small search; before the first `set`, FAISS keeps its own.
+
+        `multiplications`: queries times stored vectors times dimension; None for what is always large.
+        """
+        if multiplications is not None and multiplications <= ONE_THREAD_UP_TO:
+            faiss.omp_set_num_threads(1)
+        elif self._count:
             faiss.omp_set_num_threads(self._count)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from imagescreen.errors import InvalidContent, UnsoundVector
 from imagescreen.matching import IndexSnapshot, PictureChange, set_search_threads
+from imagescreen.matching.threads import ONE_THREAD_UP_TO
 from tests.matching.material import expected, near, normalised, references, snapshot, unit_vectors, write
 
 DIMENSION = 32
@@ -162,10 +163,10 @@ def test_a_negative_count_and_a_limit_that_is_no_number_are_refused(tmp_path: Pa
 
 
 def test_the_number_of_search_threads_holds_on_every_thread(tmp_path: Path) -> None:
-    state = snapshot(tmp_path, unit_vectors(10, DIMENSION))
+    state = snapshot(tmp_path, unit_vectors(4000, DIMENSION))
 
-    def threads_after_a_search() -> int:
-        state.search(unit_vectors(1, DIMENSION), count=1)
+    def threads_after_a_search(queries: int = ONE_THREAD_UP_TO // (4000 * DIMENSION) + 1) -> int:
+        state.search(unit_vectors(queries, DIMENSION), count=1)
         return faiss.omp_get_max_threads()
 
     try:
@@ -173,6 +174,8 @@ def test_the_number_of_search_threads_holds_on_every_thread(tmp_path: Path) -> N
         with ThreadPoolExecutor(1) as worker:
             assert worker.submit(threads_after_a_search).result() == 3
         assert threads_after_a_search() == 3
+        # What one core does at once is not shared out.
+        assert threads_after_a_search(queries=2) == 1
     finally:
         set_search_threads(0)
     with pytest.raises(InvalidContent, match="0 or more"):
