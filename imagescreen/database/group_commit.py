@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
 
 from imagescreen.database.session import Database
 from imagescreen.errors import Unavailable
@@ -19,7 +20,8 @@ MAX_GROUP = 64
 class GroupCommit:
     """One thread that writes for all: what comes while it waits for the disk goes into its next transaction together.
 
-    A write that fails takes back what it did itself (a savepoint) and disturbs no other.
+    A write that fails takes back what it did itself (a savepoint) and disturbs no other. Where the database itself
+    fails, the whole group fails.
     """
 
     def __init__(self, database: Database) -> None:
@@ -66,6 +68,10 @@ class GroupCommit:
                     try:
                         with connection.begin_nested():
                             result = change(connection)
+                    except OperationalError:
+                        # SQLite ends the whole transaction by itself when the disk is full or cannot be read, and a
+                        # commit afterwards says nothing: what seemed done before is gone.
+                        raise
                     except Exception as problem:
                         failed.append((future, problem))
                     else:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import event, func, insert, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -25,9 +25,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-def write_policy(writer: GroupCommit, name: str) -> str:
+def write_policy(writer: GroupCommit, name: str, document: str = "") -> str:
     def change(connection: Connection) -> str:
-        connection.execute(insert(PolicyRow), {"version": name, "document": "", "first_used_at": now()})
+        connection.execute(insert(PolicyRow), {"version": name, "document": document, "first_used_at": now()})
         return name
 
     return writer.write(change)
@@ -58,6 +58,29 @@ def test_more_than_one_group_can_take_is_written_in_several(database: Database) 
             futures = [pool.submit(write_policy, writer, f"policy {number}") for number in range(2 * MAX_GROUP)]
         done = {future.result(60) for future in futures}
     assert done == {f"policy {number}" for number in range(2 * MAX_GROUP)}
+    writer.close()
+
+
+def test_nothing_is_acknowledged_that_a_full_database_took_back(database: Database) -> None:
+    """SQLite rolls the whole transaction back when one statement finds no room."""
+    room = 8
+
+    def leave_little_room(connection: Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages + room}")
+
+    event.listen(database.engine, "begin", leave_little_room)
+    writer = GroupCommit(database)
+    with ThreadPoolExecutor(MAX_GROUP) as pool:
+        with database.write():
+            futures = [
+                pool.submit(write_policy, writer, f"policy {number}", "x" * (200_000 if number == 30 else 1))
+                for number in range(MAX_GROUP)
+            ]
+    acknowledged = {future.result() for future in futures if future.exception() is None}
+    assert len(acknowledged) < MAX_GROUP
+    with database.read() as session:
+        assert acknowledged == set(session.scalars(select(PolicyRow.version)))
     writer.close()
 
 
