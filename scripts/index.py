@@ -116,7 +116,7 @@ def activate(
 
     with open_store(read_settings()) as store:
         done = activate_version(store, version, actor=by)
-    what = "was current already" if done.was_current else "is current now"
+    what = "was current already, servers that refused it try again" if done.was_current else "is current now"
     out.print(
         f"index version {version} {what}: {done.manifest.references:,} references, model {done.manifest.model}; "
         f"{done.changed_references:,} references changed since it was built and are applied on top",

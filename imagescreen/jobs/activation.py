@@ -32,7 +32,7 @@ _SAME_VECTOR = 0.999
 @dataclass(frozen=True, slots=True)
 class Activated:
     """`changed_references`: how many references changed after the version was built; servers apply those on top.
-    `was_current`: it was the current one already, so nothing was done.
+    `was_current`: it was the current one already; servers that refused it try again.
     """
 
     manifest: VersionManifest
@@ -71,7 +71,8 @@ def open_checked(store: Store, version: str) -> IndexVersion:
 def activate(store: Store, version: str, *, actor: str) -> Activated:
     """Makes a version on disk current, after checking all of it; so one goes back to an earlier one.
 
-    One that the database does not know (its folder was copied here) is recorded, if it was built from this catalogue.
+    One that is current already is activated once more, for servers that refused it when it was damaged. One that the
+    database does not know (its folder was copied here) is recorded, if it was built from this catalogue.
     Raises BrokenIndex when it is not sound, knows more changes than this database has, is of another catalogue, or
     when pictures lack a vector of its model; FingerprintMismatch or BrokenInstallation when its model is not installed.
     """
@@ -93,12 +94,10 @@ def activate(store: Store, version: str, *, actor: str) -> Activated:
     with choosing(store.versions_dir), store.database.write() as session:
         lock_feed(session)
         current = current_version(session)
-        if current is not None and current.version == version:
-            return Activated(manifest, changed, was_current=True)
         if lacks_vector_since(session, known_changes, fingerprint=manifest.fingerprint):
             raise Conflict(f"references were added while index version {version} was checked: run the command again")
         _make_current(store, session, manifest, actor)
-    return Activated(manifest, changed, was_current=False)
+    return Activated(manifest, changed, was_current=current is not None and current.version == version)
 
 
 def activate_built(store: Store, manifest: VersionManifest, *, seen: IndexVersionRow | None, actor: str) -> bool:

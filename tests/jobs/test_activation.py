@@ -73,6 +73,24 @@ def test_a_version_that_was_damaged_since_is_not_activated(tmp_path: Path) -> No
         assert current(store) == new
 
 
+def test_a_current_version_that_servers_refused_is_served_once_it_was_repaired_and_activated_again(
+    bench: Workbench,
+) -> None:
+    bench.enrolment.add_one(new_reference(1))
+    good = reindex(bench, built_by="test").manifest.version
+    bad = rebuild(bench, POLICY, built_by="test").manifest.version
+    folder, away = bench.versions_dir / bad, bench.versions_dir / ".away"
+    folder.rename(away)
+    bench.follower.poll()
+    away.rename(folder)
+    bench.follower.poll()
+    assert bench.follower.serving.current().snapshot.version == good
+    assert activate(bench, bad, actor="an operator").was_current
+    bench.follower.poll()
+    assert bench.follower.serving.current().snapshot.version == bad
+    assert bench.follower.serving.problem is None
+
+
 def test_a_folder_copied_from_elsewhere_is_recorded_when_it_is_of_this_catalogue(tmp_path: Path) -> None:
     with synthetic_store(tmp_path / "here", pictures=200) as store:
         version = build(store)
