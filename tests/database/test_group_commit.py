@@ -71,12 +71,11 @@ def test_nothing_is_acknowledged_that_a_full_database_took_back(database: Databa
 
     event.listen(database.engine, "begin", leave_little_room)
     writer = GroupCommit(database)
-    with ThreadPoolExecutor(MAX_GROUP) as pool:
-        with database.write():
-            futures = [
-                pool.submit(write_policy, writer, f"policy {number}", "x" * (200_000 if number == 30 else 1))
-                for number in range(MAX_GROUP)
-            ]
+    with ThreadPoolExecutor(MAX_GROUP) as pool, database.write():
+        futures = [
+            pool.submit(write_policy, writer, f"policy {number}", "x" * (200_000 if number == 30 else 1))
+            for number in range(MAX_GROUP)
+        ]
     acknowledged = {future.result() for future in futures if future.exception() is None}
     assert len(acknowledged) < MAX_GROUP
     with database.read() as session:
