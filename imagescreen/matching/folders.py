@@ -35,12 +35,14 @@ def building(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def _alone(parent: Path) -> Iterator[None]:
-    """Hold the lock of `parent`, which goes with the process that holds it: hidden folders are leftovers then."""
+    """Hold the lock of `parent`, which goes with the process that holds it: hidden folders are leftovers then, or are
+    being deleted.
+    """
     lock = os.open(parent / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for leftover in parent.glob(f"{_HIDDEN}*"):
-            shutil.rmtree(leftover)
+            _remove(leftover)
         yield
     finally:
         os.close(lock)
@@ -51,12 +53,23 @@ def _hidden(parent: Path) -> Path:
 
 
 def delete(folder: Path) -> None:
-    """Delete a folder of `folder.parent` so that nobody sees half of it. A build under way there is waited for."""
-    with _alone(folder.parent):
-        hidden = _hidden(folder.parent)
-        folder.rename(hidden)
-        sync(folder.parent)
-        shutil.rmtree(hidden)
+    """Delete a folder of `folder.parent` so that nobody sees half of it. A build under way there is not waited for: it
+    may take long, and whoever deletes may hold a lock that others want.
+    """
+    hidden = _hidden(folder.parent)
+    folder.rename(hidden)
+    sync(folder.parent)
+    _remove(hidden)
+
+
+def _remove(folder: Path) -> None:
+    """Whether or not another process removes it at the same time."""
+
+    def unless_gone(_function: object, _path: object, raised: tuple[object, BaseException, object]) -> None:
+        if not isinstance(raised[1], FileNotFoundError):
+            raise raised[1]
+
+    shutil.rmtree(folder, onerror=unless_gone)
 
 
 def publish(folder: Path, final: Path) -> None:

@@ -1,7 +1,10 @@
 """What an index version says of itself, and the version's name."""
 
+import errno
 import hashlib
+import os
 import re
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Self
@@ -12,6 +15,7 @@ from imagescreen.errors import BrokenIndex
 from imagescreen.matching.index_type import IndexType
 
 MANIFEST_FILE = "manifest.json"
+_LARGEST_MANIFEST = 1 << 20
 _VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -64,13 +68,24 @@ def encoded(manifest: VersionManifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
+def _read_small_file(path: Path) -> bytes:
+    """Raises OSError for what is no ordinary file, which could keep its reader for ever, or is far too large."""
+    # Without waiting for the other end of a pipe, and without following a link.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST_MANIFEST:
+            raise OSError(errno.EINVAL, "not a manifest", str(path))
+        return file.read()
+
+
 def read_manifest(folder: Path, version: str) -> VersionManifest:
     """The manifest of `version` in `folder`; its files are not looked at.
 
     Raises BrokenIndex when it is missing or damaged, or belongs to another version.
     """
     try:
-        content = (folder / MANIFEST_FILE).read_bytes()
+        content = _read_small_file(folder / MANIFEST_FILE)
     except OSError:
         raise BrokenIndex(f"index version {version} is not there, or has no readable {MANIFEST_FILE}") from None
     try:

@@ -60,7 +60,7 @@ def open_version(versions_dir: Path, version: str) -> IndexVersion:
 
 
 def delete_version(versions_dir: Path, version: str) -> None:
-    """Delete an index version. Whoever has it open keeps it until it lets go; a build under way is waited for.
+    """Delete an index version. Whoever has it open keeps it until it lets go.
 
     Raises BrokenIndex when it is not there or cannot be deleted.
     """

@@ -1,6 +1,7 @@
 """Index versions on disk: what goes in comes out, and anything else is refused."""
 
 import math
+import os
 import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -23,7 +24,7 @@ from imagescreen.matching import (
     open_version,
     write_version,
 )
-from imagescreen.matching.folders import record_of
+from imagescreen.matching.folders import building, record_of
 from imagescreen.matching.manifest import MANIFEST_FILE, encoded, read_manifest
 from tests.matching.material import NOON, references, unit_vectors, write
 
@@ -403,6 +404,27 @@ def test_a_deleted_version_is_gone_for_good_and_whoever_has_it_open_keeps_it(
         delete_version(tmp_path, deleted.version)
     with pytest.raises(BrokenIndex, match="there is no index version"):
         delete_version(tmp_path, "..")
+
+
+def test_a_version_is_deleted_while_another_one_is_being_built(tmp_path: Path) -> None:
+    deleted = write(tmp_path, VECTORS)
+
+    with building(tmp_path) as folder:
+        delete_version(tmp_path, deleted.version)
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", folder.name}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_what_stands_in_the_place_of_a_manifest_keeps_nobody(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    folder = tmp_path / "20260101T000000Z-00000000"
+    folder.mkdir()
+    make(folder / "manifest.json")
+
+    (broken,) = list_versions(tmp_path)
+
+    assert isinstance(broken, BrokenVersion)
+    assert "no readable manifest" in broken.problem
 
 
 def test_a_version_that_is_half_deleted_is_not_listed_and_goes_with_the_next_build(tmp_path: Path) -> None:
