@@ -53,7 +53,6 @@ class Batcher:
         self._busy = False
         self._closed = False
         self._worker = threading.Thread(target=self._work, name="encoder", daemon=True)
-        self._worker.start()
 
     @property
     def waiting(self) -> int:
@@ -62,7 +61,7 @@ class Batcher:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker thread runs."""
+        """Whether the worker thread runs; it starts with the first picture."""
         return self._worker.is_alive()
 
     def submit(self, pictures: Sequence[NDArray[np.float32]]) -> "Future[Vectors]":
@@ -90,7 +89,7 @@ class Batcher:
                     f"{len(self._queue)} pictures are waiting for the encoder and at most {self._max_waiting} may."
                 )
             self._queue.extend(_Picture(job, position) for position in range(len(job.pictures)))
-            self._changed.notify()
+            self._wake()
         job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
         return job.future
 
@@ -106,7 +105,7 @@ class Batcher:
             if self._closed:
                 raise Unavailable("The encoder is shutting down and takes no more pictures.")
             self._queue.appendleft(_Picture(job, 0))
-            self._changed.notify()
+            self._wake()
         return job.future
 
     def embed(self, pictures: Sequence[NDArray[np.float32]]) -> Vectors:
@@ -118,7 +117,8 @@ class Batcher:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._worker.join()
+        if self._worker.ident is not None:
+            self._worker.join()
 
     def __enter__(self) -> Self:
         return self
@@ -127,6 +127,14 @@ class Batcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _wake(self) -> None:
+        """With the lock held. A thread has the priority of the one that starts it for good, and models are loaded in
+        one of low priority: so it starts for whoever comes first with a picture.
+        """
+        if self._worker.ident is None:
+            self._worker.start()
+        self._changed.notify()
 
     def _forget(self, job: _Job) -> None:
         with self._changed:

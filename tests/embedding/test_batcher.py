@@ -1,3 +1,5 @@
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -154,6 +156,35 @@ def test_poisoned_picture_never_fails_its_neighbours(
         assert np.allclose(after.result(WAIT_S), mini.encode(np.stack(pictures[3:4])), atol=1e-5)
         assert batcher.alive
         assert batcher.embed(pictures[:1]).shape == (1, 256)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_a_model_that_was_loaded_at_low_priority_embeds_at_that_of_whoever_asks(
+    mini: Encoder, pictures: list[Vectors]
+) -> None:
+    made: list[Batcher] = []
+
+    def load() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        made.append(Batcher(mini, max_batch=8, max_waiting=50))
+
+    loader = threading.Thread(target=load)
+    loader.start()
+    loader.join(WAIT_S)
+    before = {thread.native_id for thread in threading.enumerate()}
+    with made[0] as batcher:
+        batcher.embed(pictures[:1])
+        (worker,) = {thread.native_id for thread in threading.enumerate()} - before
+        assert worker is not None
+        own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        assert os.getpriority(os.PRIO_PROCESS, worker) == own
+
+
+def test_one_that_never_saw_a_picture_closes_too(mini: Encoder, pictures: list[Vectors]) -> None:
+    batcher = Batcher(mini, max_batch=8, max_waiting=50)
+    batcher.close()
+    with pytest.raises(Unavailable, match="shutting down"):
+        batcher.submit(pictures[:1])
 
 
 def test_closing_finishes_what_was_accepted_and_takes_no_more(
