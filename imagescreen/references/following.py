@@ -9,13 +9,21 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import read_changes
-from imagescreen.database.matchable import any_known_item_matches, pictures_of, references_turned_by_time
+from imagescreen.database.matchable import (
+    MatchablePicture,
+    any_known_item_matches,
+    pictures_of,
+    references_turned_by_time,
+)
 from imagescreen.database.vectors import from_blobs
 from imagescreen.matching import PictureChange
 from imagescreen.references.facts import ReferenceKind
 from imagescreen.serving.state import Served
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+_REFERENCES_AT_ONCE = 4096
+"""So that following a long feed (from its start, or after going back far) holds few vectors more than once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +56,33 @@ def advance(session: Session, followed: Followed, moment: datetime) -> Followed:
     sequence, changed = _changed(session, snapshot.sequence, followed.judged_at, moment)
     if followed.looked and not changed and sequence == snapshot.sequence:
         return replace(followed, judged_at=moment)
-    pictures = list(pictures_of(session, changed, fingerprint=snapshot.fingerprint, moment=moment))
-    vectors = iter(from_blobs([each.vector for each in pictures if each.vector is not None], snapshot.dimension))
-    changes = [
-        PictureChange(each.picture_id, each.reference_id, None if each.vector is None else next(vectors))
-        for each in pictures
-    ]
-    snapshot = snapshot.with_changes(changes, sequence)
+    without_vector = set(followed.without_vector)
+    for start in range(0, max(1, len(changed)), _REFERENCES_AT_ONCE):
+        end = start + _REFERENCES_AT_ONCE
+        pictures = list(pictures_of(session, changed[start:end], fingerprint=snapshot.fingerprint, moment=moment))
+        snapshot = snapshot.with_changes(
+            _changes(pictures, snapshot.dimension), sequence if end >= len(changed) else snapshot.sequence
+        )
+        without_vector.difference_update(each.picture_id for each in pictures)
+        without_vector.update(each.picture_id for each in pictures if each.lacks_vector)
     # With nothing to match there is nothing to ask for, and the question would go through every reference there is.
     known = snapshot.picture_count > 0 and any_known_item_matches(
         session, moment=moment, kind=ReferenceKind.KNOWN_ITEM.value
     )
-    told = {each.picture_id for each in pictures}
-    lacking = {each.picture_id for each in pictures if each.lacks_vector}
     return Followed(
         Served(served.batcher, snapshot, served.thresholds, known),
         judged_at=moment,
-        without_vector=(followed.without_vector - told) | lacking,
+        without_vector=frozenset(without_vector),
         looked=True,
     )
+
+
+def _changes(pictures: Sequence[MatchablePicture], dimension: int) -> list[PictureChange]:
+    vectors = iter(from_blobs([each.vector for each in pictures if each.vector is not None], dimension))
+    return [
+        PictureChange(each.picture_id, each.reference_id, None if each.vector is None else next(vectors))
+        for each in pictures
+    ]
 
 
 def _changed(session: Session, after: int, judged_at: datetime, moment: datetime) -> tuple[int, Sequence[UUID]]:
