@@ -15,6 +15,9 @@ from imagescreen.screening.answer import Exceeds, Match, MatchKind
 KNOWN_ITEM = "known_item"
 NO_THRESHOLDS = ThresholdPair(review=None, hold=None)
 
+MAX_REMEMBERED = 50_000
+"""References whose facts are remembered, in some 20 MB; past it, they are read anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReferenceInfo:
@@ -36,19 +39,22 @@ class ReferenceLookup:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: tuple[int, Mapping[UUID, ReferenceInfo]] = (0, {})
+        self._known: tuple[int, dict[UUID, ReferenceInfo]] = (0, {})
 
     def of(self, reference_ids: Collection[UUID], *, sequence: int) -> Mapping[UUID, ReferenceInfo]:
         """The facts as they are after feed entry `sequence`, or later."""
         at, known = self._known
-        if at != sequence:
+        if at != sequence or len(known) >= MAX_REMEMBERED:
             known = {}
-        missing = [reference_id for reference_id in reference_ids if reference_id not in known]
-        if missing:
-            # Replaced as a whole: other threads read the old one.
-            known = {**known, **self._read(missing)}
             self._known = (sequence, known)
-        return {reference_id: known[reference_id] for reference_id in reference_ids}
+        found = {reference_id: known[reference_id] for reference_id in reference_ids if reference_id in known}
+        missing = [reference_id for reference_id in reference_ids if reference_id not in found]
+        if missing:
+            read = self._read(missing)
+            # Other threads may read it meanwhile: nothing is ever taken out of it.
+            known.update(read)
+            found.update(read)
+        return found
 
     def _read(self, ids: Sequence[UUID]) -> dict[UUID, ReferenceInfo]:
         found: dict[UUID, ReferenceInfo] = {}
