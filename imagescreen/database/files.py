@@ -34,6 +34,9 @@ class PictureFiles:
                 os.utime(path.parent)
             except FileNotFoundError:
                 self._write(path, data)
+            # Also for a file that is there: whoever put it may not have come this far yet, or never.
+            _fsync_folder(path.parent)
+            _fsync_folder(self._folder)
 
     def _write(self, path: Path, data: bytes) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
@@ -46,8 +49,6 @@ class PictureFiles:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        _fsync_folder(path.parent)
-        _fsync_folder(self._folder)
 
     def get(self, sha256: str) -> bytes:
         """Raises NotFound when the bytes were not kept (any more)."""

@@ -21,6 +21,23 @@ def test_what_is_put_can_be_read_and_putting_it_again_changes_nothing(tmp_path: 
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".lock", SHA256]
 
 
+def test_a_name_is_on_the_disk_also_when_somebody_else_put_the_file_a_moment_ago(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = PictureFiles(tmp_path)
+    files.put(SHA256, DATA)
+    synced: set[int] = set()
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    files.put(SHA256, DATA)
+    assert synced == {tmp_path.stat().st_ino, (tmp_path / SHA256[:2]).stat().st_ino}
+
+
 def test_bytes_that_are_not_stored_are_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         PictureFiles(tmp_path).get(SHA256)
