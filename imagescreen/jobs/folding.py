@@ -83,7 +83,7 @@ class Folding:
         if problem is None:
             self._failures = 0
             self.problem = None
-            # This process serves the new version before it looks again.
+            # The switch begins now; until it is done, `_serves_current` keeps this process from building again.
             self._follower.catch_up()
         else:
             self._note_failure(f"changes could not be folded into a new index version: {problem}", None)

@@ -1,14 +1,10 @@
 """How a job tells how far it is; scripts draw a bar, tests and the server ignore it."""
 
 import time
-from collections.abc import Callable
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
+from imagescreen.matching.progress import Progress, silent
 
-
-def silent(_what: str, _done: int, _total: int) -> None:
-    """Tells nobody."""
+__all__ = ["Progress", "StageTimes", "silent"]
 
 
 class StageTimes:

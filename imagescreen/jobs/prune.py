@@ -22,6 +22,7 @@ def prune(store: Store, *, keep: int) -> list[Pruned]:
     """Keeps the newest `keep` versions, the current one, and those that live processes serve or are loading.
 
     Folders without a sound manifest are left alone: they may be another release's. The database keeps the rows of
+    versions that are deleted: old screenings name them. Raises BrokenIndex for one that cannot be deleted.
     """
     with choosing(store.versions_dir):
         with store.database.read() as session:
