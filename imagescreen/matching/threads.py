@@ -23,20 +23,18 @@ class SearchThreads:
     """
 
     def __init__(self) -> None:
-        self._count = 0
+        self._count = faiss.omp_get_max_threads()
 
     def set(self, count: int) -> None:
         self._count = count
 
     def apply(self, multiplications: int | None = None) -> None:
-        """Pass the count on to the calling thread, or 1 for a small search; before the first `set`, FAISS keeps its own.
+        """Pass the count on to the calling thread, or 1 for a small search. Before the first `set` it is FAISS's own.
 
         `multiplications`: queries times stored vectors times dimension; None for what is always large.
         """
-        if multiplications is not None and multiplications <= ONE_THREAD_UP_TO:
-            faiss.omp_set_num_threads(1)
-        elif self._count:
-            faiss.omp_set_num_threads(self._count)
+        small = multiplications is not None and multiplications <= ONE_THREAD_UP_TO
+        faiss.omp_set_num_threads(1 if small else self._count)
 
 
 SEARCH_THREADS = SearchThreads()

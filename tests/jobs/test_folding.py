@@ -1,10 +1,19 @@
 """A server that builds a version by itself, over HTTP and real processes."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import serving
+from sqlalchemy import delete
+
+from imagescreen.database.tables import ReferenceVectorRow
+from imagescreen.jobs.reindex import rebuild
+from imagescreen.matching import list_versions
+from imagescreen.screening.policy import read_policy
+from tests.conftest import ROOT, environment, serving
+from tests.jobs.synthetic import synthetic_store
 from tests.material import product
 
 DEADLINE_S = 90.0
@@ -44,3 +53,35 @@ def test_a_server_folds_many_changes_into_a_new_version_by_itself(sample_copy: P
         # Only the new version is kept, once no process serves the old one.
         (newest,) = (v for v in client.get("/v1/index/versions").json()["items"] if v["current"])
         assert newest["sequence"] > 0
+
+
+def fold(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "imagescreen.jobs.fold"],
+        env=environment(home, **settings),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_fold_keeps_as_many_versions_as_it_was_told_and_says_nothing(tmp_path: Path) -> None:
+    with synthetic_store(tmp_path, pictures=20) as store:
+        before = [rebuild(store, read_policy(None), built_by="test").manifest.version for _ in range(3)]
+        done = fold(tmp_path, keep_versions="2")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        newest, kept = (entry.version for entry in list_versions(store.versions_dir))
+        assert newest not in before
+        assert kept == before[-1]
+
+
+def test_a_fold_that_cannot_be_done_says_why_in_one_sentence_and_leaves_what_is_there(tmp_path: Path) -> None:
+    with synthetic_store(tmp_path, pictures=20) as store:
+        before = rebuild(store, read_policy(None), built_by="test").manifest
+        with store.database.write() as session:
+            session.execute(delete(ReferenceVectorRow).where(ReferenceVectorRow.reference_picture_id == 7))
+        done = fold(tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "1 reference pictures have no vector" in done.stderr
+        assert list_versions(store.versions_dir) == [before]
