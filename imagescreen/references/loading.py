@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from imagescreen.database.index_versions import Activation
 from imagescreen.references.following import Followed
 
@@ -36,7 +38,7 @@ class Refused:
 class BackgroundLoading:
     """One thread that loads what was asked for last.
 
-    `load` takes seconds to minutes and raises nothing; `drop` takes what was loaded when it is not wanted any more.
+    `load` takes seconds to minutes; `drop` takes what was loaded when it is not wanted any more.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class BackgroundLoading:
         self._load = load
         self._drop = drop
         self._stop = stop
+        self._log = structlog.get_logger("imagescreen.follower")
         self._changed = threading.Condition()
         self._wanted: Activation | None = None
         self._result: Followed | Refused | None = None
@@ -86,7 +89,16 @@ class BackgroundLoading:
     def _run(self) -> None:
         lower_priority_of_thread()
         while (wanted := self._next()) is not None:
-            self._hand_over(wanted, self._load(wanted))
+            try:
+                result = self._load(wanted)
+            except Exception as error:
+                # The thread must outlive whatever happened: nobody else would switch to any version again.
+                self._log.error("index_version_refused", version=wanted.version, exc_info=error)
+                result = Refused(
+                    f"index version {wanted.version} is current but was refused: it cannot be loaded "
+                    f"({type(error).__name__})"
+                )
+            self._hand_over(wanted, result)
 
     def _next(self) -> Activation | None:
         with self._changed:
@@ -131,6 +143,9 @@ def _taken(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError:
+        # Some network file systems know no locks.
+        return True
     return True
 
 
