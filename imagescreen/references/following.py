@@ -92,5 +92,7 @@ def _changed(session: Session, after: int, judged_at: datetime, moment: datetime
     while entries := read_changes(session, after=sequence):
         changed.update(entry.reference_id for entry in entries if entry.reference_id is not None)
         sequence = entries[-1].sequence
-    changed.update(references_turned_by_time(session, after=judged_at, until=moment))
+    # Also back: a clock that was ahead for a moment must leave nothing behind.
+    earlier, later = sorted((judged_at, moment))
+    changed.update(references_turned_by_time(session, after=earlier, until=later))
     return sequence, sorted(changed)

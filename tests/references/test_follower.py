@@ -114,6 +114,20 @@ def test_validity_and_suspension_begin_and_end_by_the_clock(bench: Workbench) ->
     follower.close()
 
 
+def test_a_clock_that_was_ahead_for_a_moment_leaves_nothing_behind(bench: Workbench) -> None:
+    start = datetime.now(UTC)
+    year = timedelta(days=365)
+    ending = add(bench, 1, valid_until=(start + year).isoformat())
+    later = add(bench, 2, valid_from=(start + year).isoformat())
+    moments = iter([start, start, start + 2 * year, start, start])
+    follower = Follower(bench.database, bench.loader, poll_s=1, clock=lambda: next(moments))
+    assert references_of(follower) == {ending}
+    assert references_of(follower) == {later}
+    assert references_of(follower) == {ending}
+    assert references_of(follower) == {ending}
+    follower.close()
+
+
 def test_a_built_version_and_the_changes_after_it_serve_the_same_after_a_restart(
     bench: Workbench, tmp_path: Path
 ) -> None:
