@@ -20,7 +20,7 @@ from imagescreen.database.index_versions import Activation, current_activation
 from imagescreen.database.processes import ProcessReport
 from imagescreen.database.session import Database
 from imagescreen.embedding.batcher import Batcher
-from imagescreen.errors import ImagescreenError
+from imagescreen.errors import BrokenIndex, BrokenInstallation, ImagescreenError
 from imagescreen.references.fallback import older_versions
 from imagescreen.references.following import Followed, advance
 from imagescreen.references.heartbeat import Heartbeat
@@ -268,6 +268,10 @@ class Follower:
             try:
                 with self._database.read() as session:
                     return advance(session, loaded, self._clock())
+            except (BrokenIndex, BrokenInstallation) as error:
+                # Looks would fail for ever, and what is served now would get no changes either.
+                self._drop(loaded)
+                return Refused(f"index version {wanted.version} is current but was refused: {error.detail}")
             except Exception as error:
                 # The look that takes it tries again, and tells when it cannot.
                 self._log.warning("changes_not_applied", version=wanted.version, exc_info=error)

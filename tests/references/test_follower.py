@@ -12,10 +12,11 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, select, update
 
 from imagescreen.database.index_versions import activate_version
 from imagescreen.database.matchable import any_known_item_matches, references_turned_by_time
+from imagescreen.database.tables import ReferencePictureRow, ReferenceVectorRow
 from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_workbench
 from imagescreen.matching import IndexSnapshot
@@ -288,6 +289,29 @@ def test_a_version_that_is_damaged_is_refused_by_a_running_server_too(
     better = reindex(other_process, built_by="test").manifest.version
     eventually(lambda: served_version(bench) == better)
     assert bench.follower.serving.problem is None
+
+
+def test_a_version_whose_changes_cannot_be_applied_is_refused_and_the_old_one_gets_its_changes(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, weights_dir=install_variant(ROOT / "weights", tmp_path / "weights"))
+    with open_workbench(settings) as server, open_workbench(settings) as other:
+        first = add(other, 1)
+        old = reindex(other, built_by="test").manifest.version
+        server.follower.poll()
+        server.follower.start()
+        with another_process_is_loading(server):
+            new = reindex(other, model="variant", built_by="test").manifest.version
+            broken = add(other, 2)
+            with other.database.write() as session:
+                of_broken = select(ReferencePictureRow.id).where(ReferencePictureRow.reference_id == broken)
+                session.execute(
+                    update(ReferenceVectorRow)
+                    .where(ReferenceVectorRow.reference_picture_id.in_(of_broken))
+                    .values(vector=b"half")
+                )
+        eventually(lambda: new in (server.follower.serving.problem or ""))
+        assert (served_version(server), matching(server)) == (old, {first})
+        server.catalogue.change(first, {"state": "suspended"})
+        assert matching(server) == set()
 
 
 def test_the_version_activated_last_is_served_when_several_are_activated_while_one_is_loaded(
