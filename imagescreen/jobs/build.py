@@ -74,7 +74,7 @@ def build_version(store: Store, policy: Policy, space: Space, *, built_by: str, 
     or has one that cannot be indexed, naming it; and when the disk does not take the version, of which nothing is left
     then.
     """
-    with drafting(store.versions_dir, dimension=space.dimension) as draft:
+    with drafting(store.versions_dir, dimension=space.dimension, progress=progress) as draft:
         with store.database.read() as session:
             contents = _read_contents(session, space, draft, progress)
         measured = measure(

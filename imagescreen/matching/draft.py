@@ -31,14 +31,15 @@ from imagescreen.matching.versions import (
 
 
 @contextmanager
-def drafting(versions_dir: Path, *, dimension: int) -> Iterator["Draft"]:
+def drafting(versions_dir: Path, *, dimension: int, progress: Progress = silent) -> Iterator["Draft"]:
     """A draft of an index version among `versions_dir`; what was not finished is gone at the end.
 
-    One at a time in one folder: a second one waits. Raises BrokenIndex when the disk does not take it.
+    One at a time in one folder: a second one waits, and tells `progress` so. Raises BrokenIndex when the disk does not
+    take it.
     """
     if dimension < 1:
         raise BrokenIndex("an index version takes vectors (n, d) of at least one dimension")
-    with building(versions_dir) as folder, VectorWriter(folder / VECTORS_FILE, dimension) as writer:
+    with building(versions_dir, progress) as folder, VectorWriter(folder / VECTORS_FILE, dimension) as writer:
         yield Draft(versions_dir, folder, writer, dimension)
 
 

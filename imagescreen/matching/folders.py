@@ -12,19 +12,22 @@ from pathlib import Path
 
 from imagescreen.errors import BrokenIndex
 from imagescreen.matching.manifest import FileRecord
+from imagescreen.matching.progress import Progress, silent
 
 _HIDDEN = ".building-"
 _LOCK = ".lock"
+WAITING = "waiting for another build"
 
 
 @contextmanager
-def building(parent: Path) -> Iterator[Path]:
+def building(parent: Path, progress: Progress = silent) -> Iterator[Path]:
     """A new hidden folder in `parent` to build in, gone at the end unless `publish` has renamed it.
 
-    One build at a time in one parent: another one waits. What builds and deletions that died have left is deleted.
+    One build at a time in one parent: another one waits, and says so. What builds and deletions that died have left is
+    deleted.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    with _alone(parent):
+    with _alone(parent, progress):
         folder = _hidden(parent)
         folder.mkdir()
         try:
@@ -34,18 +37,27 @@ def building(parent: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _alone(parent: Path) -> Iterator[None]:
+def _alone(parent: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock of `parent`, which goes with the process that holds it: hidden folders are leftovers then, or are
     being deleted.
     """
     lock = os.open(parent / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _take(lock, progress)
         for leftover in parent.glob(f"{_HIDDEN}*"):
             _remove(leftover)
         yield
     finally:
         os.close(lock)
+
+
+def _take(lock: int, progress: Progress) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        progress(WAITING, 0, 1)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        progress(WAITING, 1, 1)
 
 
 def _hidden(parent: Path) -> Path:

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -412,6 +413,28 @@ def test_a_version_is_deleted_while_another_one_is_being_built(tmp_path: Path) -
     with building(tmp_path) as folder:
         delete_version(tmp_path, deleted.version)
         assert {path.name for path in tmp_path.iterdir()} == {".lock", folder.name}
+
+
+def test_a_build_that_waits_for_another_one_says_so(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    waits = threading.Event()
+
+    def tell(what: str, done: int, total: int) -> None:
+        told.append((what, done, total))
+        waits.set()
+
+    def build() -> None:
+        with building(tmp_path, tell):
+            pass
+
+    second = threading.Thread(target=build)
+    with building(tmp_path, tell):
+        assert told == []
+        second.start()
+        assert waits.wait(60)
+        assert told == [("waiting for another build", 0, 1)]
+    second.join(60)
+    assert told == [("waiting for another build", 0, 1), ("waiting for another build", 1, 1)]
 
 
 @pytest.mark.timeout(30)
