@@ -128,9 +128,9 @@ class Settings(BaseSettings):
         20_000, ge=0, description="Pictures changed since the version at which a server builds a new one; 0 is never."
     )
     keep_versions: Count = Field(
-        3, le=10_000, description="Index versions that remain when a server has built one; the current one always does."
+        3, le=10_000, description="How many of the versions that servers built they keep; others they never delete."
     )
-    feed_poll_s: float = Field(0.5, gt=0, le=60, description="Seconds between two looks at the change feed.")
+    feed_poll_s: float = Field(0.5, gt=0, le=3, description="Seconds between two looks at the change feed.")
     ready_check_s: float = Field(5.0, gt=0, le=60, description="Least seconds between two self-tests of readiness.")
     shutdown_grace_s: int = Field(30, ge=1, le=3600, description="Seconds for accepted requests to finish at the end.")
     log_level: LogLevel = Field(LogLevel.INFO, description="`debug`, `info`, `warning` or `error`.")

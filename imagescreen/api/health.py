@@ -14,10 +14,7 @@ from imagescreen.database.processes import live_processes
 from imagescreen.errors import Unavailable
 
 MAX_BEHIND_S = 10.0
-"""A process that has not served what the change feed says for so long may match what was withdrawn: it is not ready.
-
-At least three looks must have failed, though: `feed_poll_s` may be longer than the usual half second.
-"""
+"""A process that has served nothing new for so long may match what was withdrawn: it is not ready."""
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -67,7 +64,7 @@ def _ready(desk: Desk) -> Ready:
     tested = desk.self_tester.result()
     state = bench.follower.state()
     problems = list(tested.problems)
-    if state.behind_s > max(MAX_BEHIND_S, 3 * bench.settings.feed_poll_s):
+    if state.behind_s > MAX_BEHIND_S:
         problems.append(f"the change feed was last read {state.behind_s:.0f} s ago: {state.error or 'it is stuck'}")
     warnings = [problem for problem in (bench.follower.serving.problem, bench.folding.problem) if problem]
     if state.pictures_without_vector:

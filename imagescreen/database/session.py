@@ -21,6 +21,7 @@ BUSY_TIMEOUT_S = 30.0
 """How long a writer waits for another process's transaction; they last milliseconds, so this only ends a hang."""
 
 _WRITES = "imagescreen_writes"
+_NO_ROOM = ("database or disk is full", "disk I/O error", "No space left")
 
 
 class Database:
@@ -102,6 +103,8 @@ class Database:
         try:
             yield
         except DBAPIError as error:
+            if any(words in str(error.orig) for words in _NO_ROOM):
+                raise Unavailable("the database cannot be written: the disk is full or takes no more") from error
             if error.connection_invalidated or isinstance(error.orig, (OSError,)) or _is_operational(error):
                 raise Unavailable("the database does not answer") from error
             if "not a database" in str(error.orig) or "malformed" in str(error.orig):

@@ -36,8 +36,8 @@ REINDEX = ".venv/bin/python scripts/reindex.py"
 class FirstLook:
     """What a start finds, without loading a model.
 
-    `wants_sample`: nothing was built yet, and there is nothing of the user's own (an interrupted first start counts as
-    nothing). `advice` is set when what is there cannot be served as it is.
+    `wants_sample`: nothing was built yet, or the catalogue is empty, and there is nothing of the user's own (an
+    interrupted first start counts as nothing). `advice` is set when what is there cannot be served as it is.
     """
 
     wants_sample: bool
@@ -51,6 +51,8 @@ def first_look(store: Store) -> FirstLook:
     own = _has_own_references(store)
     if current is None:
         return FirstLook(not own, False, f"there is no index version yet: build one with {REINDEX}" if own else None)
+    if not own and not _has_references(store):
+        return FirstLook(True, False, None)
     advice = None
     folders = (store.settings.index_dir / "versions").glob("*/manifest.json")
     installed = installed_models(store.settings.weights_dir)
@@ -88,6 +90,11 @@ def prepare_sample(bench: Workbench, progress: Progress = silent) -> None:
     _enrol(bench, progress)
     pictures = (NewPicture(f"ordinary {n}", data) for n, data in enumerate(ordinary_pictures(ORDINARY_PICTURES)))
     calibrate(bench, pictures, total=ORDINARY_PICTURES, source=SAMPLE_SOURCE, built_by="first start", progress=progress)
+
+
+def _has_references(store: Store) -> bool:
+    catalogue = Catalogue(store.database, store.files, on_change=lambda: None)
+    return bool(catalogue.list(ReferenceFilter(), limit=1, after=None))
 
 
 def _has_own_references(store: Store) -> bool:

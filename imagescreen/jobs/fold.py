@@ -37,7 +37,7 @@ def main() -> int:
             except Conflict:
                 # Somebody switched the model meanwhile: the version that is current now is not the one to fold.
                 return 0
-            prune(store, keep=settings.keep_versions)
+            prune(store, keep=settings.keep_versions, built_by=BUILT_BY)
     except ImagescreenError as error:
         sys.stderr.write(error.detail + "\n")
         return 1

@@ -18,8 +18,11 @@ class Pruned:
     size_bytes: int
 
 
-def prune(store: Store, *, keep: int) -> list[Pruned]:
+def prune(store: Store, *, keep: int, built_by: str | None = None) -> list[Pruned]:
     """Keeps the newest `keep` versions, the current one, and those that live processes serve or are loading.
+
+    With `built_by`, only versions that it built are looked at: a server must not delete what a person built, and may
+    still want to look at or go back to.
 
     Folders without a sound manifest are left alone: they may be another release's. The database keeps the rows of
     versions that are deleted: old screenings name them. Raises BrokenIndex for one that cannot be deleted.
@@ -30,7 +33,11 @@ def prune(store: Store, *, keep: int) -> list[Pruned]:
             needed = served_versions(session, moment=now())
         if current is not None:
             needed.add(current.version)
-        found = [entry for entry in list_versions(store.versions_dir) if isinstance(entry, VersionManifest)]
+        found = [
+            entry
+            for entry in list_versions(store.versions_dir)
+            if isinstance(entry, VersionManifest) and built_by in (None, entry.built_by)
+        ]
         needed.update(manifest.version for manifest in found[:keep])
         pruned: list[Pruned] = []
         for manifest in found:

@@ -21,6 +21,12 @@ def test_an_empty_catalogue_wants_the_sample_and_a_filled_one_does_not(tmp_path:
     assert (look.wants_sample, look.has_sample, look.advice) == (False, True, None)
 
 
+def test_a_version_of_an_empty_catalogue_does_not_keep_the_sample_away(bench: Workbench, tmp_path: Path) -> None:
+    reindex(bench, built_by="test")
+    with open_store(settings_of(tmp_path)) as store:
+        assert first_look(store).wants_sample
+
+
 def test_the_sample_has_every_category_and_its_thresholds_are_measured(sample_bench: Workbench) -> None:
     rows = sample_bench.catalogue.list(ReferenceFilter(), limit=500)
     categories = {row.category for row in rows if row.category}

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import delete
 
 from imagescreen.database.tables import ReferenceVectorRow
+from imagescreen.jobs.fold import BUILT_BY
 from imagescreen.jobs.reindex import rebuild
 from imagescreen.matching import list_versions
 from imagescreen.screening.policy import read_policy
@@ -66,14 +67,15 @@ def fold(home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_fold_keeps_as_many_versions_as_it_was_told_and_says_nothing(tmp_path: Path) -> None:
+def test_a_fold_keeps_as_many_of_the_servers_versions_as_it_was_told_and_all_of_a_persons(tmp_path: Path) -> None:
     with synthetic_store(tmp_path, pictures=20) as store:
-        before = [rebuild(store, read_policy(None), built_by="test").manifest.version for _ in range(3)]
+        by_person = rebuild(store, read_policy(None), built_by="test").manifest.version
+        by_servers = [rebuild(store, read_policy(None), built_by=BUILT_BY).manifest.version for _ in range(3)]
         done = fold(tmp_path, keep_versions="2")
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        newest, kept = (entry.version for entry in list_versions(store.versions_dir))
-        assert newest not in before
-        assert kept == before[-1]
+        newest, *kept = (entry.version for entry in list_versions(store.versions_dir))
+        assert newest not in by_servers
+        assert kept == [by_servers[-1], by_person]
 
 
 def test_a_fold_that_cannot_be_done_says_why_in_one_sentence_and_leaves_what_is_there(tmp_path: Path) -> None:
