@@ -12,7 +12,7 @@ from imagescreen.matching.exact import ExactSearch
 from imagescreen.matching.index_type import IndexType
 from imagescreen.matching.ivf_sq8 import IvfSq8Search, build_ivf_sq8, open_ivf_sq8
 from imagescreen.matching.progress import Progress
-from imagescreen.matching.recall import Sample, take_sample
+from imagescreen.matching.recall import NEAR_COPY, Sample, take_sample
 from imagescreen.matching.sq8 import build_sq8, open_sq8, write_index
 from imagescreen.matching.vector_file import SparseRows, map_vectors
 
@@ -30,6 +30,7 @@ TARGET_RECALL = 0.99
 
 _LEAST_PROBES = 8
 _RECALL_DEPTH = 128
+_MARGIN = 1e-3
 
 Parameters: TypeAlias = dict[str, int | float | str]
 Rows: TypeAlias = NDArray[np.float32] | SparseRows
@@ -133,6 +134,15 @@ def _least_probes(structure: IvfSq8Search, vectors: NDArray[np.float32], sample:
 
 
 def _recall(structure: Structure, vectors: NDArray[np.float32], sample: Sample, effort: int) -> tuple[float, float]:
-    found = structure.nearest(sample.queries, _RECALL_DEPTH, effort)[1]
-    copies = structure.nearest(sample.copies, _RECALL_DEPTH, effort)[1]
+    # Only what may count is read: rows of millions of vectors lie all over the disk.
+    found = _at_least(structure, sample.queries, sample.tenth[:, np.newaxis], effort)
+    copies = _at_least(structure, sample.copies, np.float32(NEAR_COPY), effort)
     return round(sample.recall(vectors, found), 5), sample.copies_found(vectors, copies)
+
+
+def _at_least(
+    structure: Structure, queries: NDArray[np.float32], limit: NDArray[np.float32] | np.float32, effort: int
+) -> NDArray[np.int64]:
+    """The rows found (q, k) whose similarity may reach `limit`, -1 in the place of others."""
+    similarities, rows, _ = structure.nearest(queries, _RECALL_DEPTH, effort)
+    return np.where(similarities >= limit - np.float32(structure.error + _MARGIN), rows, -1)
