@@ -29,7 +29,7 @@ from imagescreen.matching.vector_file import SparseRows
 _VECTORS_PER_LIST = 512
 _LEAST_PER_LIST = 40
 _SAMPLE_PER_LIST = 80
-_SAMPLE_AT_MOST = 400_000
+_SAMPLE_AT_MOST = 1_400_000
 _ITERATIONS = 10
 _SEED = 20_260_301
 
