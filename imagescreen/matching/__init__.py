@@ -4,6 +4,7 @@ from imagescreen.matching.changes import PictureChange
 from imagescreen.matching.draft import Draft, drafting, write_version
 from imagescreen.matching.index_type import IndexType
 from imagescreen.matching.manifest import FileRecord, VersionManifest
+from imagescreen.matching.opened_files import FilesNow
 from imagescreen.matching.search import Neighbour
 from imagescreen.matching.snapshot import IndexSnapshot
 from imagescreen.matching.threads import set_search_threads
@@ -13,6 +14,7 @@ __all__ = [
     "BrokenVersion",
     "Draft",
     "FileRecord",
+    "FilesNow",
     "IndexSnapshot",
     "IndexType",
     "IndexVersion",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from imagescreen.errors import BrokenIndex, InvalidContent, UnsoundVector
 from imagescreen.matching.changes import PictureChange
 from imagescreen.matching.manifest import VersionManifest
+from imagescreen.matching.opened_files import OpenedFiles
 from imagescreen.matching.picture_set import Keys, PictureSet, keys_of, locate
 from imagescreen.matching.search import Neighbour, Searchable, nearest_references
 from imagescreen.matching.soundness import check_vectors
@@ -44,7 +45,8 @@ class IndexSnapshot:
     """Immutable: `with_changes` makes a new one, and whoever searches the old one is not disturbed.
 
     `base` is the index version without what was superseded since, `recent` the pictures that came or changed since:
-    few sets, each much smaller than the one before, so that a change costs in proportion to what it tells.
+    few sets, each much smaller than the one before, so that a change costs in proportion to what it tells. `files` are
+    those behind the version; None without one.
     """
 
     manifest: VersionManifest | None
@@ -53,6 +55,7 @@ class IndexSnapshot:
     sequence: int
     base: Searchable
     recent: tuple[Recent, ...] = ()
+    files: OpenedFiles | None = None
     picture_count: int = field(init=False)
     reference_count: int = field(init=False)
 
@@ -82,6 +85,7 @@ class IndexSnapshot:
             dimension=version.manifest.dimension,
             sequence=version.manifest.sequence,
             base=Searchable(version.pictures, _no_rows()),
+            files=version.files,
         )
 
     @property

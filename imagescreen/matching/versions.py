@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from imagescreen.errors import BrokenIndex
 from imagescreen.matching.folders import check_files, delete
 from imagescreen.matching.manifest import MANIFEST_FILE, VersionManifest, is_version_name, read_manifest
+from imagescreen.matching.opened_files import OpenedFiles
 from imagescreen.matching.picture_set import KEY, Keys, PictureSet, locate
 from imagescreen.matching.structure import INDEX_FILE, VECTORS_FILE, open_structure
 
@@ -33,11 +34,15 @@ _ATTACHMENT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexVersion:
-    """An index version that was found sound; `attachments` are the further files that came with it, by name."""
+    """An index version that was found sound; `attachments` are the further files that came with it, by name.
+
+    `files` are those behind `pictures`, to look at again while it is in use.
+    """
 
     manifest: VersionManifest
     attachments: Mapping[str, bytes]
     pictures: PictureSet
+    files: OpenedFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ def check_attachments(attachments: Mapping[str, bytes]) -> None:
 def read_version(folder: Path, version: str) -> IndexVersion:
     manifest = read_manifest(folder, version)
     try:
+        files = OpenedFiles.of(folder / name for name in manifest.files)
         if ARRAY_FILES - manifest.files.keys():
             raise BrokenIndex("its manifest does not name every file of an index")
         check_files(folder, manifest.files, besides=MANIFEST_FILE)
@@ -113,7 +119,7 @@ def read_version(folder: Path, version: str) -> IndexVersion:
         raise BrokenIndex(f"index version {version} is not sound: {error.detail}") from None
     except OSError as error:
         raise BrokenIndex(f"index version {version} could not be read: {error.strerror}") from None
-    return IndexVersion(manifest, attachments, pictures)
+    return IndexVersion(manifest, attachments, pictures, files)
 
 
 def _read_pictures(folder: Path, manifest: VersionManifest) -> PictureSet:

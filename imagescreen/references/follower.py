@@ -21,12 +21,13 @@ from imagescreen.database.processes import ProcessReport
 from imagescreen.database.session import Database
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.errors import BrokenIndex, BrokenInstallation, ImagescreenError
+from imagescreen.matching import FilesNow, IndexSnapshot
 from imagescreen.references.fallback import older_versions
 from imagescreen.references.following import Followed, advance
 from imagescreen.references.heartbeat import Heartbeat
 from imagescreen.references.loading import MAX_TURN_WAIT_S, BackgroundLoading, Refused, loading_turn
 from imagescreen.serving.loader import Loader
-from imagescreen.serving.state import Serving
+from imagescreen.serving.state import Served, Serving
 
 RETIRED_BATCHER_S = 60.0
 """How long a replaced model stays usable for the requests that took it before the switch."""
@@ -98,7 +99,7 @@ class Follower:
             moment = self._clock()
             with self._database.read() as session:
                 wanted = current_activation(session)
-            chosen = self._chosen(wanted)
+            chosen = self._in_place_of_damaged(wanted) or self._chosen(wanted)
             with self._database.read() as session:
                 followed = advance(session, chosen, moment)
             self._serve(followed)
@@ -187,23 +188,48 @@ class Follower:
         loaded = self._load(wanted.version, None)
         if isinstance(loaded, Followed):
             return loaded
-        self._refused, self._problem = wanted, loaded.why
+        self._refused = wanted
+        return self._older_than(wanted.version, loaded.why, None) or Followed.from_start(self._loader.without_version())
+
+    def _older_than(self, version: str, why: str, running: Batcher | None) -> Followed | None:
+        """The newest sound version before one that cannot be served, for the reason `why`; None when there is none."""
+        self._problem = why
         with self._database.read() as session:
-            older = older_versions(session, wanted.version, self._loader.versions_dir)
-        for version in older:
-            fallback = self._load(version, None)
+            older = older_versions(session, version, self._loader.versions_dir)
+        for name in older:
+            fallback = self._load(name, running)
             if isinstance(fallback, Followed):
-                self._problem = f"{loaded.why}; index version {version} is served in its place"
-                self._log.warning("older_index_version_served", version=version)
+                self._problem = f"{why}; index version {name} is served in its place"
+                self._log.warning("older_index_version_served", version=name)
                 return fallback
-        return Followed.from_start(self._loader.without_version())
+        return None
+
+    def _in_place_of_damaged(self, wanted: Activation | None) -> Followed | None:
+        """What to serve when the files behind the served version were written to; None while they were not.
+
+        They are mapped: from then on every answer may be wrong.
+        """
+        served = self._followed.served
+        version = served.snapshot.version
+        if version is None or served.snapshot.files is None or served.snapshot.files.now() is not FilesNow.CHANGED:
+            return None
+        why = f"the files of index version {version} were changed while it was served"
+        self._log.error("served_index_version_damaged", version=version)
+        # At once: until another version is there, no answer is better than a wrong one.
+        nothing = IndexSnapshot.empty(served.snapshot.fingerprint, served.snapshot.dimension)
+        self._followed = Followed.from_start(Served(served.batcher, nothing, None))
+        self.serving.replace(self._followed.served, why)
+        if wanted is not None and wanted.version == version:
+            self._refused = wanted
+        return self._older_than(version, why, served.batcher) or self._followed
 
     def _chosen(self, wanted: Activation | None) -> Followed:
         """What to serve from now on: the version that is current, once it is loaded, else what was served before."""
         if self._loaded is not None and self._loaded[0] != wanted:
             self._forget_loaded()
         if wanted is None or wanted.version == self._followed.served.snapshot.version:
-            self._refused = self._problem = self._seen = None
+            self._refused = self._seen = None
+            self._problem = self._gone()
             if self._background is not None:
                 self._background.forget()
             return self._followed
@@ -221,6 +247,16 @@ class Follower:
                 return self._followed
             self._loaded = (wanted, loaded)
         return self._loaded[1]
+
+    def _gone(self) -> str | None:
+        """That the files of the served version are no longer there, which disturbs nobody before the next start."""
+        snapshot = self._followed.served.snapshot
+        if snapshot.files is None or snapshot.files.now() is not FilesNow.GONE:
+            return None
+        return (
+            f"files of index version {snapshot.version} are gone: this process serves on, but none could load it; "
+            "build another with scripts/reindex.py"
+        )
 
     def _serve(self, followed: Followed) -> None:
         before = self._followed.served

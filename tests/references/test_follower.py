@@ -17,6 +17,7 @@ from sqlalchemy import Connection, event, select, update
 from imagescreen.database.index_versions import activate_version
 from imagescreen.database.matchable import any_known_item_matches, references_turned_by_time
 from imagescreen.database.tables import ReferencePictureRow, ReferenceVectorRow
+from imagescreen.errors import IndexUnavailable
 from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_workbench
 from imagescreen.matching import IndexSnapshot
@@ -273,6 +274,49 @@ def test_changes_take_effect_while_a_version_is_being_loaded(bench: Workbench, o
     assert matching(bench) == {second}
     assert bench.follower.state().loading is None
     assert (bench.follower.state().switch_s or 0) > 0
+
+
+def test_a_version_that_is_written_to_while_it_serves_gives_way_to_the_one_before(bench: Workbench) -> None:
+    first = add(bench, 1)
+    older = reindex(bench, built_by="test").manifest.version
+    second = add(bench, 2)
+    damaged = reindex(bench, built_by="test").manifest.version
+    damage(bench, damaged)
+    assert matching(bench) == {first, second}
+    assert served_version(bench) == older
+    problem = bench.follower.serving.problem or ""
+    assert f"the files of index version {damaged} were changed while it was served" in problem
+    assert older in problem
+    better = reindex(bench, built_by="test").manifest.version
+    assert matching(bench) == {first, second}
+    assert (served_version(bench), bench.follower.serving.problem) == (better, None)
+
+
+def test_nothing_is_answered_from_files_that_were_written_to_when_there_is_no_other_version(bench: Workbench) -> None:
+    added = add(bench, 1)
+    version = reindex(bench, built_by="test").manifest.version
+    damage(bench, version)
+    bench.follower.poll()
+    with pytest.raises(IndexUnavailable, match="were changed while it was served"):
+        bench.follower.serving.require_index()
+    # Repaired and activated again, it serves.
+    damage(bench, version)
+    activate(bench, version)
+    assert matching(bench) == {added}
+    assert (served_version(bench), bench.follower.serving.problem) == (version, None)
+
+
+def test_a_served_version_whose_folder_is_gone_serves_on_with_a_warning(bench: Workbench) -> None:
+    added = add(bench, 1)
+    version = reindex(bench, built_by="test").manifest.version
+    folder = bench.loader.versions_dir / version
+    away = folder.rename(folder.parent / ".away")
+    assert matching(bench) == {added}
+    bench.follower.serving.require_index()
+    assert "are gone" in (bench.follower.serving.problem or "")
+    away.rename(folder)
+    bench.follower.poll()
+    assert bench.follower.serving.problem is None
 
 
 def test_a_version_that_is_damaged_is_refused_by_a_running_server_too(
