@@ -19,9 +19,9 @@ app = new_app(help=__doc__, no_args_is_help=True)
 EXIT_CODES = "Exit codes: 0 done, 1 it could not be done, 2 wrong use."
 
 
-@app.command("list", epilog="Example: .venv/bin/python scripts/index.py list")
+@app.command("list", epilog=f"Example: .venv/bin/python scripts/index.py list\n\n{EXIT_CODES}")
 def list_all() -> None:
-    """Lists the versions on disk by their manifests, newest first."""
+    """Lists the versions on disk by their manifests, newest first. Whether one is sound, `verify` tells."""
     from imagescreen.database.index_versions import current_version
     from imagescreen.jobs.prune import size_bytes
     from imagescreen.jobs.workbench import open_store
@@ -62,7 +62,7 @@ def list_all() -> None:
             f"{entry.built_at:%Y-%m-%d %H:%M}",
             megabytes(size_bytes(entry)),
             f"{entry.recall:.4f}",
-            "sound",
+            "readable",
         )
     # Columns must not be dropped where the width is not known, as in a pipe.
     Console(width=max(out.width, 160), highlight=False).print(table)
@@ -72,11 +72,14 @@ def list_all() -> None:
     if current is None:
         out.print("no version is current: build one with scripts/reindex.py")
     elif current.version not in {entry.version for entry in found}:
+        choice = " or activate one of these" if found else ""
         out.print(
-            f"version {current.version} is current, and its folder is not there: build another with scripts/reindex.py "
-            "or activate one of these",
+            f"version {current.version} is current, and its folder is not there: build another with scripts/reindex.py"
+            f"{choice}",
             style="yellow",
         )
+    if any(isinstance(entry, BrokenVersion) for entry in found):
+        raise typer.Exit(SOME_REJECTED)
 
 
 @app.command(epilog=f"Example: .venv/bin/python scripts/index.py verify\n\n{EXIT_CODES}")
@@ -99,7 +102,7 @@ def verify(
                 out.print(f"{version}: sound ({manifest.pictures:,} pictures)", markup=False)
             except ImagescreenError as error:
                 broken += 1
-                out.print(f"{version}: {error.detail}", style="red", markup=False)
+                out.print(error.detail, style="red", markup=False)
     if not chosen:
         out.print("there are no index versions")
     raise typer.Exit(SOME_REJECTED if broken else DONE)
@@ -113,15 +116,27 @@ def activate(
     """Checks a version and makes it current; what changed since it was built, servers apply on top."""
     from imagescreen.jobs.activation import activate as activate_version
     from imagescreen.jobs.workbench import open_store
+    from imagescreen.serving.loader import THRESHOLDS_FILE
 
-    with open_store(read_settings()) as store:
+    settings = read_settings()
+    with open_store(settings) as store:
         done = activate_version(store, version, actor=by)
     what = "was current already, servers that refused it try again" if done.was_current else "is current now"
     out.print(
-        f"index version {version} {what}: {done.manifest.references:,} references, model {done.manifest.model}; "
-        f"{done.changed_references:,} references changed since it was built and are applied on top",
+        f"index version {version} {what}: {done.manifest.references:,} references, model {done.manifest.model}",
         markup=False,
     )
+    if done.changed_references:
+        out.print(
+            f"references that changed since it was built, which servers apply on top: {done.changed_references:,}"
+        )
+    if 0 < settings.fold_changes < done.changed_references:
+        out.print(
+            "so many changes make a server build a new version soon: IMAGESCREEN_FOLD_CHANGES=0 keeps servers from it",
+            style="yellow",
+        )
+    if THRESHOLDS_FILE not in done.manifest.files:
+        out.print("it has no measured thresholds: every package goes to review (scripts/calibrate.py)", style="yellow")
 
 
 @app.command(epilog=f"Example: .venv/bin/python scripts/index.py prune --keep 3\n\n{EXIT_CODES}")
@@ -139,7 +154,7 @@ def prune(
         pruned = prune_versions(store, keep=keep or settings.keep_versions)
     for gone in pruned:
         out.print(f"deleted: {gone.version}, {megabytes(gone.size_bytes)}", markup=False)
-    out.print(f"{len(pruned)} versions deleted, {megabytes(sum(gone.size_bytes for gone in pruned))} freed")
+    out.print(f"versions deleted: {len(pruned)}, {megabytes(sum(gone.size_bytes for gone in pruned))} freed")
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ def test_versions_are_listed_verified_gone_back_to_and_pruned(tmp_path: Path) ->
     back = script("index.py", "activate", old, home=tmp_path)
     assert (back.returncode, "is current now: 8 references" in back.stdout) == (0, True), back.stderr
     pruned = script("index.py", "prune", "--keep", "1", home=tmp_path)
-    assert (pruned.returncode, "0 versions deleted" in pruned.stdout) == (0, True)
+    assert (pruned.returncode, "versions deleted: 0" in pruned.stdout) == (0, True)
     script("index.py", "activate", new, home=tmp_path)
     pruned = script("index.py", "prune", "--keep", "1", home=tmp_path)
-    assert f"deleted: {old}" in pruned.stdout and "1 versions deleted" in pruned.stdout
+    assert f"deleted: {old}" in pruned.stdout and "versions deleted: 1" in pruned.stdout
 
 
 def test_with_no_version_at_all_the_way_to_one_is_named(tmp_path: Path) -> None:
