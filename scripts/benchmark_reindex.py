@@ -5,6 +5,8 @@ as it is then. Nothing of the settings' own data is touched.
 """
 
 import os
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +69,10 @@ def main(
         pictures=pictures,
         ordinary=ordinary,
     )
-    section = markdown(measured, title=title, dimension=space.dimension)
+    command = " ".join(["scripts/benchmark_reindex.py", *sys.argv[1:]])
+    section = markdown(
+        measured, title=title, dimension=space.dimension, command=command, today=datetime.now(UTC).date()
+    )
     out.print(section, markup=False)
     if append is not None:
         with append.open("a", encoding="utf-8") as file:

@@ -76,7 +76,7 @@ def adding_table(adding: Adding) -> Rows:
 
 def markdown(title: str, rows: Rows, *, command: str, today: date, setup: str) -> str:
     """A section for docs/performance.md."""
-    lines = [f"### {title}, {today.isoformat()}", "", f"`{command}`", "", f"{described(LIBRARIES)}. {setup}", ""]
+    lines = [f"## {title}, {today.isoformat()}", "", f"`{command}`", "", f"{described(LIBRARIES)}. {setup}", ""]
     lines += ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     lines += ["| " + " | ".join(row) + " |" for row in rows[1:]]
     return "\n".join([*lines, ""])

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from imagescreen.database.tables import (
     ReferenceVectorRow,
 )
 from imagescreen.errors import ImagescreenError
+from imagescreen.evaluation.machine import described
 from imagescreen.evaluation.synthetic import Catalogue
 
 SEED = 20_260_101
@@ -212,10 +214,14 @@ def run_reindex(
     )
 
 
-def markdown(measured: Measured, *, title: str, dimension: int) -> str:
+def markdown(measured: Measured, *, title: str, dimension: int, command: str, today: date) -> str:
     """A section for docs/performance.md."""
     lines = [
         f"## {title}",
+        "",
+        f"{today.isoformat()}, {described(('faiss-cpu', 'numpy', 'sqlalchemy'))}.",
+        "",
+        f"    .venv/bin/python {command}",
         "",
         f"{measured.pictures:,} reference pictures of dimension {dimension} (clustered, seed {SEED}) and "
         f"{measured.ordinary:,} ordinary ones in SQLite, from stored vectors to the version being current: "

@@ -31,7 +31,7 @@ def tables(figures: Figures, cores: int) -> list[tuple[str, list[str], list[list
 
 def markdown(figures: Figures, *, cores: int, command: str, today: date, setup: str) -> str:
     """A section for docs/performance.md."""
-    lines = [f"### Service, {today.isoformat()}", "", f"`{command}`", "", f"{described(LIBRARIES)}. {setup}", ""]
+    lines = [f"## Service, {today.isoformat()}", "", f"`{command}`", "", f"{described(LIBRARIES)}. {setup}", ""]
     for title, header, rows in tables(figures, cores):
         lines += [f"{title}:", "", "| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
