@@ -24,8 +24,11 @@ class OpenedFiles:
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> Self:
-        """As they are now: taken before they are checked, so that no change comes between. Raises OSError."""
-        return cls({path: _state(path) for path in paths})
+        """As they are now: taken before they are checked, so that no change comes between.
+
+        What is not there is left out: the check tells it.
+        """
+        return cls({path: _state(path) for path in paths if path.exists()})
 
     def now(self) -> FilesNow:
         """A file written in place is noticed by its size or the time of the change; a few microseconds for each."""
