@@ -25,6 +25,14 @@ START_DEADLINE_S = 120.0
 """Only ends a hang: a start takes seconds."""
 
 
+SLOWEST = ("torture", "live")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker is left with one of them when the others are done."""
+    items.sort(key=lambda item: item.path.parent.name not in SLOWEST)
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A running server process, and a client that knows its address."""
