@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagescreen.database.index_versions import activate_version
+from imagescreen.database.index_versions import activate_version, current_activation
 from imagescreen.database.migrate import migrate
 from imagescreen.database.session import Database
 from imagescreen.embedding.manifest import installed_fingerprint
@@ -130,6 +130,15 @@ class Deployment:
                 progress=progress,
             )
 
+    def build(self) -> str:
+        """Builds a version, makes it current, and names it."""
+        self.run("reindex.py")
+        with self.database() as database, database.read() as session:
+            current = current_activation(session)
+        if current is None:
+            raise BenchmarkFailed("the index was not built")
+        return current.version
+
     def activate(self, version: str) -> None:
         """As a rollback does, without the check before it: the servers check for themselves."""
         with self.database() as database, database.write() as session:
@@ -156,15 +165,8 @@ class Deployment:
                 stdout=log,
                 stderr=log,
             )
-        try:
+        with ended_after(process):
             yield Server(process, port)
-        finally:
-            process.terminate()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
     def _wait_for(self, server: Server, path: str) -> None:
         deadline = time.monotonic() + _TIMEOUT_S
@@ -181,6 +183,20 @@ class Deployment:
 
     def _log(self, number: int) -> Path:
         return self.home / f"server-{number}.log"
+
+
+@contextmanager
+def ended_after(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Ends a process with the block, by force when asking does not help."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def free_port() -> int:

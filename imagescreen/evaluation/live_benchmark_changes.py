@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from imagescreen.database.index_versions import current_activation
 from imagescreen.evaluation.deployment import Deployment, Progress, Server, drawn_picture
 from imagescreen.evaluation.http_load import multipart
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
@@ -78,9 +77,9 @@ def measure_changes(
     with deployment.servers(processes, ready="/health/live", feed_poll_s="0.5") as servers:
         course = _Course(deployment, servers, random.Random(seed), delays)  # noqa: S311 - a benchmark
         course.begin(progress)
-        versions = [_build(deployment)]
+        versions = [deployment.build()]
         if pictures:
-            versions.append(_build(deployment))
+            versions.append(deployment.build())
         _wait_until_all_serve(servers, versions[-1])
         with _switching(deployment, servers, versions, delays):
             for number in range(rounds):
@@ -200,15 +199,6 @@ def _delay(server: Server, known: _Known, since: float) -> float:
             return max(0.0, time.time() - since)
         time.sleep(_TRY_AGAIN_S)
     raise BenchmarkFailed(f"a process did not take a change within {_DEADLINE_S:g} s")
-
-
-def _build(deployment: Deployment) -> str:
-    deployment.run("reindex.py")
-    with deployment.database() as database, database.read() as session:
-        current = current_activation(session)
-    if current is None:
-        raise BenchmarkFailed("the index was not built")
-    return current.version
 
 
 def _wait_until_all_serve(servers: Sequence[Server], version: str) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imagescreen.database.index_versions import current_activation
 from imagescreen.evaluation.deployment import Deployment, Progress, Server, drawn_picture
 from imagescreen.evaluation.http_load import multipart
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
@@ -54,7 +53,7 @@ def measure_reload(
 ) -> list[Reload]:
     """Two versions of the same pictures, activated in turn while requests come at a steady rate."""
     deployment.fill(pictures, progress)
-    versions = [_built(deployment), _built(deployment)]
+    versions = [deployment.build(), deployment.build()]
     reloads = []
     with deployment.servers(1) as (server,), _Requests(server) as requests:
         # The first switch finds nothing in memory that a former one left.
@@ -179,12 +178,3 @@ def _private_mib(pid: int) -> float:
 
 def _size_mib(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.iterdir()) / 2**20
-
-
-def _built(deployment: Deployment) -> str:
-    deployment.run("reindex.py")
-    with deployment.database() as database, database.read() as session:
-        current = current_activation(session)
-    if current is None:
-        raise BenchmarkFailed("the index was not built")
-    return current.version

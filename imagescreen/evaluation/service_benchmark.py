@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from imagescreen.evaluation.deployment import Deployment, free_port
+from imagescreen.evaluation.deployment import Deployment, ended_after, free_port
 from imagescreen.evaluation.http_load import LoadResult, Request, multipart, run_load
 from imagescreen.evaluation.listing_photos import as_another_file
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
@@ -190,15 +190,8 @@ def _bare(plan: Plan, photos: Path) -> Iterator["Callable[[str], Mapping[str, ob
 def _process(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file)  # noqa: S603 (our own)
-    try:
+    with ended_after(process):
         yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
