@@ -3,7 +3,7 @@
 A million rows go through here, so none of them becomes an ORM object or a UUID.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,9 +11,9 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Dialect, LargeBinary, Uuid, and_, func, select, type_coerce
-from sqlalchemy.orm import Session
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy import ColumnElement, and_, func, select, type_coerce
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.types import NullType
 
 from imagescreen.database.matchable import matches_at
 from imagescreen.database.tables import ReferencePictureRow, ReferenceRow, ReferenceVectorRow
@@ -23,17 +23,14 @@ KEY = np.dtype("S16")
 _CHUNK = 8192
 
 
-class _Key(TypeDecorator[bytes]):
-    """A column of UUIDs, read as 16 bytes each."""
+def _as_stored(column: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
+    """As the driver returns it: SQLAlchemy's conversions cost a third of the time that reading takes."""
+    return type_coerce(column, NullType())
 
-    impl = LargeBinary
-    cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Uuid() if dialect.name == "postgresql" else LargeBinary())
-
-    def process_result_value(self, value: UUID | bytes | None, _dialect: Dialect) -> bytes | None:
-        return value.bytes if isinstance(value, UUID) else value
+def _key_bytes(keys: Iterable[UUID | bytes]) -> bytes:
+    """SQLite keeps an id's 16 bytes; PostgreSQL's driver returns UUIDs."""
+    return b"".join(key.bytes if isinstance(key, UUID) else key for key in keys)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,19 +71,17 @@ def count_present_pictures(session: Session) -> int:
 
 def matching_references(session: Session, *, moment: datetime, known_item: str) -> MatchingReferences:
     """`known_item`: the kind whose categories count."""
-    keys: list[bytes] = []
+    keys: list[UUID | bytes] = []
     labels: list[int] = []
     known: dict[str, int] = {}
     rows = session.connection().execute(
-        select(type_coerce(ReferenceRow.id, _Key()), ReferenceRow.kind, ReferenceRow.category).where(
-            matches_at(moment)
-        ),
+        select(_as_stored(ReferenceRow.id), ReferenceRow.kind, ReferenceRow.category).where(matches_at(moment)),
         execution_options={"yield_per": _CHUNK},
     )
     for key, kind, category in rows:
         keys.append(key)
         labels.append(known.setdefault(category, len(known)) if kind == known_item and category is not None else -1)
-    together = np.frombuffer(b"".join(keys), KEY)
+    together = np.frombuffer(_key_bytes(keys), KEY)
     order = np.argsort(together, kind="stable")
     return MatchingReferences(together[order], np.array(labels, np.int32)[order], tuple(known))
 
@@ -102,8 +97,8 @@ def stored_vectors(
     rows = session.connection().execute(
         select(
             ReferencePictureRow.id,
-            type_coerce(ReferencePictureRow.reference_id, _Key()),
-            ReferenceVectorRow.vector,
+            _as_stored(ReferencePictureRow.reference_id),
+            _as_stored(ReferenceVectorRow.vector),
         )
         .outerjoin(
             ReferenceVectorRow,
@@ -119,7 +114,7 @@ def stored_vectors(
     for part in rows.partitions():
         present = [row for row in part if row[2] is not None]
         ids, reference_keys, blobs = zip(*present, strict=True) if present else ((), (), ())
-        keys = np.frombuffer(b"".join(reference_keys), KEY)
+        keys = np.frombuffer(_key_bytes(reference_keys), KEY)
         chosen, labels = _labels_of(keys, references)
         yield VectorChunk(
             picture_ids=np.array(ids, np.int64)[chosen],

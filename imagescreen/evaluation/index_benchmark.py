@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from imagescreen.errors import BrokenIndex
 from imagescreen.evaluation.index_measurement import Figures
 from imagescreen.evaluation.synthetic import Catalogue, Vectors
-from imagescreen.matching import IndexType, drafting, open_version
+from imagescreen.matching import IndexType, drafting
+from imagescreen.matching.structure import VECTORS_FILE
+from imagescreen.matching.vector_file import map_vectors
 
 NEAREST = 10
 UNRELATED_SHARE = 4
@@ -126,7 +128,8 @@ def _reference_keys(picture_ids: NDArray[np.int64]) -> NDArray[np.bytes_]:
 
 def _write_queries(plan: Plan, folder: Path, version: str) -> None:
     catalogue = Catalogue(plan.vectors, plan.dimension, plan.seed)
-    stored = open_version(folder / "versions", version).pictures.vectors
+    # Not through the version: it expects single rows to be looked at, which makes reading all of them slow.
+    stored = map_vectors(folder / "versions" / version / VECTORS_FILE, plan.vectors, plan.dimension)
     moved = plan.queries // 2
     chosen = np.sort(np.random.default_rng(plan.seed).choice(plan.vectors, moved, replace=False))
     queries = np.concatenate([catalogue.moved(stored[chosen]), catalogue.fresh_members(plan.queries - moved)])
@@ -135,8 +138,7 @@ def _write_queries(plan: Plan, folder: Path, version: str) -> None:
     best = np.full((len(everything), NEAREST), -np.inf, np.float32)
     nearest = np.zeros((len(everything), NEAREST), np.int64)
     for start in range(0, plan.vectors, _ROWS_AT_ONCE):
-        rows = np.arange(start, min(start + _ROWS_AT_ONCE, plan.vectors))
-        best, nearest = _merged(best, nearest, everything, stored[rows], start)
+        best, nearest = _merged(best, nearest, everything, stored[start : start + _ROWS_AT_ONCE], start)
     np.savez(folder / QUERIES_FILE, queries=queries, unrelated=unrelated, nearest=nearest + 1)
 
 

@@ -10,6 +10,11 @@ from imagescreen.errors import InvalidContent
 # queries take 50 ms from 4096 on and 240 ms below FAISS's own 128,000; a single query stays on the faster plain path.
 BLAS_THRESHOLD = 4096
 
+# Stored rows and query rows of one multiplication. All threads wait for each other after each of them, and there are a
+# hundred in a search of 100,000 rows with FAISS's own 1024 rows; the products of 64 queries take 16 MB.
+BLAS_ROWS = 65_536
+BLAS_QUERIES = 64
+
 ONE_THREAD_UP_TO = 100_000_000
 """Multiplications of a search that one core does in 5 ms: more threads are not faster then, and much slower where the
 cores have other work, because they wait for each other."""
@@ -49,3 +54,5 @@ def set_search_threads(threads: int) -> None:
         raise InvalidContent(f"the number of search threads must be 0 or more, not {threads}")
     SEARCH_THREADS.set(threads or len(os.sched_getaffinity(0)))
     faiss.cvar.distance_compute_blas_threshold = BLAS_THRESHOLD
+    faiss.cvar.distance_compute_blas_database_bs = BLAS_ROWS
+    faiss.cvar.distance_compute_blas_query_bs = BLAS_QUERIES

@@ -2,6 +2,7 @@
 
 import hashlib
 import mmap
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,41 +21,60 @@ _RESIDENT_ROWS = 8192
 
 
 class VectorWriter:
-    """Streams rows (d,) of little-endian float32 into a new file and hashes them on the way."""
+    """Streams rows (d,) of little-endian float32 into a new file and hashes them on the way.
+
+    Both happen on a thread of its own, so that they cost a build that reads a database no time: neither holds the
+    interpreter's lock.
+    """
 
     def __init__(self, path: Path, dimension: int) -> None:
         self._path = path
         self._dimension = dimension
         self._file = path.open("xb")
         self._hash = hashlib.sha256()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write-vectors")
+        self._under_way: Future[None] | None = None
         self.rows = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._thread.shutdown()
         # What was not finished is deleted, so it does not matter that the disk does not take the rest of it.
         with suppress(OSError):
             self._file.close()
 
     def append(self, vectors: NDArray[np.float32]) -> None:
-        """Raises OSError when the disk does not take it."""
-        content = np.ascontiguousarray(vectors, VECTOR).data
-        self._file.write(content)
-        self._hash.update(content)
+        """The rows are copied. Raises OSError when the disk did not take these, or those before."""
+        copied = np.array(vectors, VECTOR, order="C")
+        # Never more than one block waits in memory.
+        self._written()
+        self._under_way = self._thread.submit(self._write, copied)
         self.rows += len(vectors)
 
     def close(self) -> FileRecord:
         """What was written; nothing can follow. Raises OSError when the disk does not take it."""
+        self._written()
         size_bytes = self._file.tell()
         self._file.close()
         return FileRecord(self._hash.hexdigest(), size_bytes)
 
     def mapped(self) -> NDArray[np.float32]:
-        """Everything written so far, (n, d)."""
+        """Everything written so far, (n, d). Raises OSError when the disk does not take it."""
+        self._written()
         if not self._file.closed:
             self._file.flush()
         return map_vectors(self._path, self.rows, self._dimension)
+
+    def _write(self, vectors: NDArray[np.float32]) -> None:
+        self._file.write(vectors.data)
+        self._hash.update(vectors.data)
+
+    def _written(self) -> None:
+        waited_for, self._under_way = self._under_way, None
+        if waited_for is not None:
+            waited_for.result()
 
 
 def map_vectors(path: Path, rows: int, dimension: int) -> NDArray[np.float32]:
