@@ -25,8 +25,9 @@ from imagescreen.matching.threads import SEARCH_THREADS
 from imagescreen.matching.vector_file import SparseRows
 
 # Spherical k-means. Fewer lists would hold more that is unlike each other: twice the vectors in a list took a hundred
-# times the probes to reach the same recall.
-_VECTORS_PER_LIST = 512
+# times the probes to reach the same recall. It must gather what is alike into one list: in clusters of 100, after 10
+# iterations, 95 % of a cluster were in its most common list with 6 clusters a list, and 98 % with 3.
+_VECTORS_PER_LIST = 400
 _LEAST_PER_LIST = 40
 _SAMPLE_PER_LIST = 80
 _SAMPLE_AT_MOST = 1_400_000
@@ -86,7 +87,7 @@ def _search_all_lists(
 
 
 def list_count(vectors: int) -> int:
-    """A power of two with about 512 vectors a list; 1 for few vectors, because there is nothing to be trained then."""
+    """A power of two with about 400 vectors a list; 1 for few vectors, because there is nothing to be trained then."""
     if vectors < 2 * _LEAST_PER_LIST:
         return 1
     return 1 << max(1, round(math.log2(vectors / _VECTORS_PER_LIST)))

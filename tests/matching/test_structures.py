@@ -124,7 +124,7 @@ def test_lists_find_what_their_manifest_promises(tmp_path: Path) -> None:
     assert sum(shared) / 3000 >= 0.98
     assert manifest.recall >= TARGET_RECALL
     assert manifest.recall_queries == 200
-    assert manifest.parameters["lists"] == 32
+    assert manifest.parameters["lists"] == 64
     assert 8 <= int(manifest.parameters["probes"]) <= 32
     similarities = {n.picture_id: n.similarity for list_ in truth for n in list_}
     assert all(n.similarity <= 1 for list_ in found for n in list_)
@@ -180,7 +180,15 @@ def test_the_number_of_pictures_chooses_the_structure() -> None:
     sizes = [0, 1, 200_000, 200_001, 500_000, 1_000_000, 10_000_000]
 
     assert [choose_type(n) for n in sizes] == ["exact", "exact", "exact", "sq8", "sq8", "ivf_sq8", "ivf_sq8"]
-    assert [list_count(n) for n in (0, 1, 79, 100, 10_000, 1_048_576)] == [1, 1, 1, 2, 16, 2048]
+    assert [list_count(n) for n in (0, 1, 79, 100, 10_000, 1_048_576, 10_000_000)] == [
+        1,
+        1,
+        1,
+        2,
+        32,
+        2048,
+        32_768,
+    ]
 
 
 def test_a_draft_takes_pictures_in_several_parts(tmp_path: Path) -> None:
