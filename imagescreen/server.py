@@ -32,6 +32,10 @@ HEALTH_CHECK_S = 30
 """A worker that does not answer its supervisor for so long is ended and replaced; a busy one may be slow to."""
 
 RESTART_PAUSE_S = 1.0
+
+_KILLED_AT_START = 3
+"""So often a first worker may be ended by a signal, before one was seen serving, until the server gives up."""
+
 _LOOK_S = 0.1
 CLOSE_S = 15.0
 """Beyond `shutdown_grace_s`: what the end of a worker may take besides its requests."""
@@ -195,26 +199,25 @@ class _Supervisor(Multiprocess):
         self._metrics_folder = metrics_folder
         self._grace_s = settings.shutdown_grace_s + CLOSE_S
         self._served = False
+        self._killed_at_start = 0
         self._log = structlog.get_logger("imagescreen.server")
 
     def init_processes(self) -> None:
         self._start_worker()
 
     def keep_subprocess_alive(self) -> None:
-        self._served = self._served or self.processes[0].is_ready(_LOOK_S)
+        self._served = self._served or any(worker.is_ready(_LOOK_S) for worker in self.processes)
         for worker in list(self.processes):
             if worker.is_alive():
                 continue
             self._bury(worker)
-            others = any(other.process.is_alive() for other in self.processes)
-            if not self._served or (worker.exitcode == STARTUP_FAILURE and not others):
-                # It would fail in the same way for ever.
+            if self._ends_the_same_way(worker):
                 self.failed = True
                 self.should_exit.set()
                 return
             self._log.error("worker_died", pid=worker.pid, exit_code=worker.exitcode)
             self.should_exit.wait(RESTART_PAUSE_S)
-        while self._served and len(self.processes) < self.processes_num:
+        while len(self.processes) < (self.processes_num if self._served else 1):
             self._start_worker()
 
     def join_all(self) -> None:
@@ -229,6 +232,16 @@ class _Supervisor(Multiprocess):
         worker = self._new_worker()
         worker.start()
         self.processes.append(worker)
+
+    def _ends_the_same_way(self, worker: Process) -> bool:
+        """Whether another worker in the place of one that has ended would end like it, for ever."""
+        if worker.exitcode == STARTUP_FAILURE:
+            return not any(other.process.is_alive() for other in self.processes)
+        if self._served:
+            return False
+        # One that was killed may have begun to serve before anybody looked.
+        self._killed_at_start += (worker.exitcode or 0) < 0
+        return (worker.exitcode or 0) >= 0 or self._killed_at_start > _KILLED_AT_START
 
     def _bury(self, worker: Process) -> None:
         worker.kill()

@@ -62,6 +62,14 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
 @contextmanager
 def serving(home: Path, *arguments: str, ready: str = "/health/ready", **settings: str) -> Iterator[Service]:
     """Starts `scripts/serve.py` on `home`, waits until `ready` answers 200, and ends it as an operator would."""
+    with started(home, *arguments, **settings) as service:
+        wait_until_ready(service, ready)
+        yield service
+
+
+@contextmanager
+def started(home: Path, *arguments: str, **settings: str) -> Iterator[Service]:
+    """As `serving`, without waiting for anything."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -77,9 +85,7 @@ def serving(home: Path, *arguments: str, ready: str = "/health/ready", **setting
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=url, timeout=60) as client:
-            service = Service(process, client, home, url)
-            _wait_until_ready(service, ready)
-            yield service
+            yield Service(process, client, home, url)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -90,7 +96,7 @@ def serving(home: Path, *arguments: str, ready: str = "/health/ready", **setting
             process.wait()
 
 
-def _wait_until_ready(service: Service, path: str) -> None:
+def wait_until_ready(service: Service, path: str) -> None:
     deadline = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < deadline:
         if service.process.poll() is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from imagescreen.references.sample.catalogue import held_sample_picture
-from tests.conftest import Service, script, serving
+from tests.conftest import Service, script, serving, started, wait_until_ready
 
 HELD = held_sample_picture()
 
@@ -67,6 +67,13 @@ def runs(pid: int) -> bool:
         return False
 
 
+def workers_of(service: Service) -> set[int]:
+    """The worker processes that are there, also those that report nothing yet."""
+    parent = service.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
 def test_two_workers_serve_count_together_and_come_back_when_killed(sample_copy: Path) -> None:
     with serving(sample_copy, "--workers", "2") as service:
         eventually(lambda: len(pids(service)) == 2)
@@ -104,6 +111,17 @@ def test_two_workers_serve_count_together_and_come_back_when_killed(sample_copy:
             rows = connection.execute("SELECT pid FROM server_process").fetchall()
         assert [pid for (pid,) in rows if pid != killed] == []
         assert "Traceback" not in service.log()
+
+
+def test_a_first_worker_that_is_killed_before_it_was_seen_serving_is_started_again(sample_copy: Path) -> None:
+    with started(sample_copy, "--workers", "2") as service:
+        eventually(lambda: bool(workers_of(service)))
+        killed = workers_of(service)
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        wait_until_ready(service, "/health/ready")
+        eventually(lambda: len(pids(service)) == 2)
+        assert not killed & pids(service)
 
 
 def test_workers_end_when_what_started_them_is_killed(sample_copy: Path) -> None:
