@@ -40,11 +40,17 @@ class Exceeds(StrEnum):
 
 class MatchKind(StrEnum):
     RESEMBLES = "resembles"
+    NEAR_COPY = "near_copy"
+    SAME_PICTURE = "same_picture"
 
 
 class ReasonCode(StrEnum):
     RESEMBLES_REFERENCE = "resembles_reference"
     RESEMBLES_REFERENCE_INFORM = "resembles_reference_inform"
+    NEAR_COPY_OF_REFERENCE = "near_copy_of_reference"
+    SAME_PICTURE_AS_REFERENCE = "same_picture_as_reference"
+    SUPPRESSED_BY_NOT_GOODS = "suppressed_by_not_goods"
+    LOWERED_BY_GENUINE = "lowered_by_genuine"
     PICTURE_NOT_SCREENED = "picture_not_screened"
     NO_PICTURES = "no_pictures"
     NOT_CALIBRATED = "not_calibrated"
@@ -54,6 +60,8 @@ class Match(msgspec.Struct, frozen=True):
     """One reference that one picture resembles, by its nearest picture.
 
     `similarity` is the cosine of the two vectors; `exceeds` says which of the two `thresholds` the score is above.
+    `suppressed_by` names the not_goods reference that beats the match, which then does not flag; `lowered_by` the
+    genuine one that beats it, so that it leads to review at most.
     """
 
     reference_id: UUID
@@ -61,12 +69,13 @@ class Match(msgspec.Struct, frozen=True):
     title: str
     category: str | None
     kind: MatchKind
-    similarity: float
-    score: float
+    similarity: float | None
+    score: float | None
     thresholds: ThresholdPair
     exceeds: Exceeds | None
     one_in: int | None = None
     suppressed_by: UUID | None = None
+    lowered_by: UUID | None = None
 
 
 class PictureResult(msgspec.Struct, frozen=True, omit_defaults=True):

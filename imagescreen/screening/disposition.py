@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from imagescreen.screening.answer import Disposition, Exceeds, Match, PictureResult, PictureStatus, Reason, ReasonCode
+from imagescreen.screening.answer import (
+    Disposition,
+    Exceeds,
+    Match,
+    MatchKind,
+    PictureResult,
+    PictureStatus,
+    Reason,
+    ReasonCode,
+)
 from imagescreen.screening.policy import Policy, WhenIncomplete
 
 
@@ -21,16 +30,18 @@ def decide(
     """In this order: hold; review; nothing screened; something not screened, as the policy says; clear.
 
     `actions`: the suggested action (`inform`, `review`, `hold`) of each reference in the matches. `inform` never flags,
-    `review` caps at review. Without measured thresholds (`calibrated` false) nothing could exceed one, so every
+    `review` caps at review; so does a genuine reference that beats a match, and a not_goods one suppresses it (see
+    `suppression`). Without measured thresholds (`calibrated` false) nothing could exceed one, so every
     screened package goes to review.
     """
     reasons: list[Reason] = []
     worst = Disposition.CLEAR
     for picture in pictures:
+        titles = {match.reference_id: match.title for match in picture.matches}
         for match in picture.matches:
             if match.exceeds is not None:
-                reason, disposition = _of_match(picture.position, match, actions[match.reference_id])
-                reasons.append(reason)
+                told, disposition = _of_match(picture.position, match, actions[match.reference_id], titles)
+                reasons.extend(told)
                 worst = _worse(worst, disposition)
     screened = [picture for picture in pictures if picture.status is PictureStatus.SCREENED]
     if screened and not calibrated:
@@ -53,6 +64,16 @@ def decide(
     return Decision(worst, bool(unscreened), reasons)
 
 
+_RELATIONS = {
+    MatchKind.RESEMBLES: "resembles",
+    MatchKind.NEAR_COPY: "is a near copy of a picture of",
+    MatchKind.SAME_PICTURE: "is the same file as a picture of",
+}
+_CODES = {
+    MatchKind.RESEMBLES: ReasonCode.RESEMBLES_REFERENCE,
+    MatchKind.NEAR_COPY: ReasonCode.NEAR_COPY_OF_REFERENCE,
+    MatchKind.SAME_PICTURE: ReasonCode.SAME_PICTURE_AS_REFERENCE,
+}
 _ORDER = (Disposition.CLEAR, Disposition.REVIEW, Disposition.HOLD)
 
 
@@ -60,19 +81,29 @@ def _worse(a: Disposition, b: Disposition) -> Disposition:
     return max(a, b, key=_ORDER.index)
 
 
-def _of_match(position: int, match: Match, action: str) -> tuple[Reason, Disposition]:
-    resembles = f"picture {position} resembles '{match.title}' ({match.category})"
+def _of_match(position: int, match: Match, action: str, titles: Mapping[UUID, str]) -> tuple[list[Reason], Disposition]:
+    """Why a match that exceeds something leads to what it leads to: one reason for it, one for what lowers it."""
+    told = f"picture {position} {_RELATIONS[match.kind]} '{match.title}' ({match.category})"
+
+    def reason(code: ReasonCode, text: str) -> Reason:
+        return Reason(code=code, text=text, position=position, reference_id=match.reference_id)
+
+    if match.suppressed_by is not None:
+        text = f"{told}, but '{titles[match.suppressed_by]}' (no goods) clearly more: it does not flag"
+        return [reason(ReasonCode.SUPPRESSED_BY_NOT_GOODS, text)], Disposition.CLEAR
     if action == "inform":
-        text = f"{resembles}, whose suggested action is to inform: it does not flag"
-        code = ReasonCode.RESEMBLES_REFERENCE_INFORM
-        disposition = Disposition.CLEAR
-    else:
-        code = ReasonCode.RESEMBLES_REFERENCE
-        capped = match.exceeds is Exceeds.HOLD and action == "review"
-        text = f"{resembles}, whose suggested action is review at most" if capped else resembles
-        holds = match.exceeds is Exceeds.HOLD and not capped
-        disposition = Disposition.HOLD if holds else Disposition.REVIEW
-    return Reason(code=code, text=text, position=position, reference_id=match.reference_id), disposition
+        text = f"{told}, whose suggested action is to inform: it does not flag"
+        return [reason(ReasonCode.RESEMBLES_REFERENCE_INFORM, text)], Disposition.CLEAR
+    if match.exceeds is not Exceeds.HOLD:
+        return [reason(_CODES[match.kind], told)], Disposition.REVIEW
+    if action == "review":
+        text = f"{told}, whose suggested action is review at most"
+        return [reason(_CODES[match.kind], text)], Disposition.REVIEW
+    reasons = [reason(_CODES[match.kind], told)]
+    if match.lowered_by is not None:
+        text = f"it resembles '{titles[match.lowered_by]}' (genuine) more: '{match.title}' leads to review at most"
+        reasons.append(reason(ReasonCode.LOWERED_BY_GENUINE, text))
+    return reasons, Disposition.HOLD if len(reasons) == 1 else Disposition.REVIEW
 
 
 def _of_unscreened(picture: PictureResult) -> Reason:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -11,6 +12,8 @@ from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferenceRow
 from imagescreen.matching import Neighbour
 from imagescreen.screening.answer import Exceeds, Match, MatchKind
+from imagescreen.screening.policy import SuppressionRules
+from imagescreen.screening.suppression import weighed
 
 KNOWN_ITEM = "known_item"
 NO_THRESHOLDS = ThresholdPair(review=None, hold=None)
@@ -27,10 +30,16 @@ class ReferenceInfo:
     kind: str
     category: str | None
     suggested_action: str
+    look_alikes: frozenset[UUID]
 
 
 _FACTS = select(
-    ReferenceRow.id, ReferenceRow.title, ReferenceRow.kind, ReferenceRow.category, ReferenceRow.suggested_action
+    ReferenceRow.id,
+    ReferenceRow.title,
+    ReferenceRow.kind,
+    ReferenceRow.category,
+    ReferenceRow.suggested_action,
+    ReferenceRow.look_alikes,
 )
 
 
@@ -61,7 +70,7 @@ class ReferenceLookup:
         with self._database.read_connection() as connection:
             for start in range(0, len(ids), 500):
                 rows = connection.execute(_FACTS.where(ReferenceRow.id.in_(ids[start : start + 500])))
-                found.update({row[0]: ReferenceInfo(row[1], row[2], row[3], row[4]) for row in rows})
+                found.update({row[0]: _info(row) for row in rows})
         return found
 
 
@@ -70,11 +79,27 @@ def ranked_matches(
     references: Mapping[UUID, ReferenceInfo],
     thresholds: Thresholds | None,
     *,
+    rules: SuppressionRules,
     limit: int,
 ) -> list[Match]:
-    """The `limit` nearest references, and every further one that exceeds a threshold; best first."""
-    matches = [_match(near, references[near.reference_id], thresholds) for near in neighbours]
-    return [match for rank, match in enumerate(matches) if rank < limit or match.exceeds is not None]
+    """The `limit` nearest references, every further one that exceeds a threshold, and those that suppress or lower one
+    of these; best first.
+
+    What beats a match that exceeds a threshold is above that threshold itself, so the search has found it.
+    """
+    matches = weighed(
+        [_match(near, references[near.reference_id], thresholds) for near in neighbours], references, rules
+    )
+    named = {match.suppressed_by for match in matches} | {match.lowered_by for match in matches}
+    return [
+        match
+        for rank, match in enumerate(matches)
+        if rank < limit or match.exceeds is not None or match.reference_id in named
+    ]
+
+
+def _info(row: Any) -> ReferenceInfo:
+    return ReferenceInfo(row[1], row[2], row[3], row[4], frozenset(UUID(told) for told in row[5]))
 
 
 def _match(near: Neighbour, info: ReferenceInfo, thresholds: Thresholds | None) -> Match:

@@ -4,8 +4,10 @@ import hashlib
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from imagescreen.calibration.thresholds import Rates, Support, Thresholds
 from imagescreen.database.feed import now
@@ -35,12 +37,23 @@ class IncompleteRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return rule
 
 
+Margin = Annotated[float, Meta(ge=0, le=2)]
+
+
+class SuppressionRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """By how much the score of a not_goods or genuine reference must be above a match's to suppress or lower it."""
+
+    not_goods_margin: Margin = 0.05
+    genuine_margin: Margin = 0.02
+
+
 class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The policy file."""
 
     rates: Rates
     category_rates: dict[str, Rates] = {}
     incomplete: IncompleteRules = IncompleteRules()
+    suppression: SuppressionRules = SuppressionRules()
 
 
 class Policy(msgspec.Struct, frozen=True):

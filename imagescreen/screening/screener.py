@@ -198,7 +198,11 @@ class Screener:
             _result(
                 item,
                 ranked_matches(
-                    by_position.get(item.position, ()), references, served.thresholds, limit=self._matches_limit
+                    by_position.get(item.position, ()),
+                    references,
+                    served.thresholds,
+                    rules=self._policy.wishes.suppression,
+                    limit=self._matches_limit,
                 ),
             )
             for item in seen
