@@ -44,4 +44,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing imagescreen and its development tools into $(VENV) (PyTorch is large: this can take minutes)"
 	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[pdq]' || echo "the extra pdq could not be installed (it needs a C++ compiler): its tests are skipped"
 	touch $@ $(VENV)/.installed

@@ -41,6 +41,17 @@ class ServerProcess(msgspec.Struct, frozen=True):
     problem: str | None
 
 
+class CopySearch(msgspec.Struct, frozen=True):
+    """How copies of reference pictures are found. Without `pdq` (the extra is not installed) only the same file is.
+
+    `pdq_hashes` counts those that are searched, `hashes_without_picture` those that partners sent.
+    """
+
+    pdq: bool
+    pdq_hashes: int
+    hashes_without_picture: int
+
+
 class ServedIndex(msgspec.Struct, frozen=True):
     """`problem` says why something else is current in the database; `thresholds` is null before calibration.
 
@@ -68,6 +79,7 @@ class ServedIndex(msgspec.Struct, frozen=True):
     policy_version: str
     thresholds_keep_policy: bool | None
     thresholds: Thresholds | None
+    copies: CopySearch
     processes: list[ServerProcess]
 
 
@@ -119,6 +131,11 @@ def _served_index(desk: Desk) -> ServedIndex:
         policy_version=bench.policy.version,
         thresholds_keep_policy=None if thresholds is None else bench.policy.kept_by(thresholds),
         thresholds=thresholds,
+        copies=CopySearch(
+            pdq=bench.hasher is not None,
+            pdq_hashes=served.hashes.pdq_count,
+            hashes_without_picture=served.hashes.without_picture_count,
+        ),
         processes=processes,
     )
 

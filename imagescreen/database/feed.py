@@ -19,6 +19,10 @@ class ChangeKind(StrEnum):
     REFERENCE_CHANGED = "reference_changed"
     PICTURES_ADDED = "pictures_added"
     PICTURE_REMOVED = "picture_removed"
+    PICTURES_HASHED = "pictures_hashed"
+    HASHES_ADDED = "hashes_added"
+    REFERENCE_QUARANTINED = "reference_quarantined"
+    REFERENCE_TRUSTED = "reference_trusted"
     INDEX_ACTIVATED = "index_activated"
 
 

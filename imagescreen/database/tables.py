@@ -67,6 +67,10 @@ class ReferenceRow(Base):
     pictures: Mapped[list["ReferencePictureRow"]] = relationship(
         order_by="ReferencePictureRow.id", back_populates="reference", lazy="raise"
     )
+    hashes: Mapped[list["ReferenceHashRow"]] = relationship(
+        order_by="ReferenceHashRow.id", back_populates="reference", lazy="raise"
+    )
+    quarantine: Mapped["QuarantineRow | None"] = relationship(lazy="raise", viewonly=True)
 
 
 class ReferencePictureRow(Base):
@@ -107,6 +111,43 @@ class ReferenceVectorRow(Base):
     )
     fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
     vector: Mapped[bytes]
+
+
+class ReferenceHashRow(Base):
+    """The PDQ hash of a reference picture, or hashes that a partner sent without any picture.
+
+    `pdq` has 32 bytes; `quality` is from 0 to 100, and null where a partner did not tell it. `sha256` is there only
+    without a picture, which has its own.
+    """
+
+    __tablename__ = "reference_hash"
+    __table_args__ = (UniqueConstraint("reference_picture_id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(BigIntIdentity, primary_key=True)
+    reference_id: Mapped[UUID] = mapped_column(ForeignKey("reference.id"), index=True)
+    reference_picture_id: Mapped[int | None] = mapped_column(BigIntIdentity, ForeignKey("reference_picture.id"))
+    sha256: Mapped[str | None] = mapped_column(String(64), index=True)
+    pdq: Mapped[bytes | None]
+    quality: Mapped[int | None]
+    created_at: Mapped[datetime]
+
+    reference: Mapped[ReferenceRow] = relationship(back_populates="hashes", lazy="raise")
+
+
+class QuarantineRow(Base):
+    """That a reference is noisy: it leads to review at most. `trusted_at`: when a person lifted it.
+
+    `counts` is what was found when it was last looked at.
+    """
+
+    __tablename__ = "quarantine"
+
+    reference_id: Mapped[UUID] = mapped_column(ForeignKey("reference.id"), primary_key=True)
+    why: Mapped[str] = mapped_column(Text)
+    counts: Mapped[Json]
+    quarantined_at: Mapped[datetime]
+    trusted_at: Mapped[datetime | None]
+    trusted_by: Mapped[str | None] = mapped_column(Text)
 
 
 class ChangeRow(Base):
@@ -222,7 +263,10 @@ class ScreeningRow(Base):
 
 
 class ScreeningPictureRow(Base):
-    """One picture of a screened package; `stored` tells whether its bytes were kept."""
+    """One picture of a screened package; `stored` tells whether its bytes were kept.
+
+    `pdq`: the quality of its hash in a byte, and the hash in eight rotations and mirrorings.
+    """
 
     __tablename__ = "screening_picture"
 
@@ -234,6 +278,7 @@ class ScreeningPictureRow(Base):
     width: Mapped[int | None]
     height: Mapped[int | None]
     vector: Mapped[bytes | None]
+    pdq: Mapped[bytes | None]
     stored: Mapped[bool]
 
 

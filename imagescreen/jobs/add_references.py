@@ -8,8 +8,9 @@ from pathlib import Path
 from imagescreen.errors import ImagescreenError, InvalidContent
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.workbench import Workbench
-from imagescreen.references.enrolment import MAX_REFERENCES_A_COMMIT, Enrolled, NewPicture, NewReference, Owner
+from imagescreen.references.enrolment import MAX_REFERENCES_A_COMMIT, Enrolled, NewPicture, NewReference
 from imagescreen.references.offers import Offer
+from imagescreen.references.owners import Owner
 
 BATCH_PICTURES = 64
 """Pictures that are held and embedded together; a commit never has more references than `MAX_REFERENCES_A_COMMIT`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, select
@@ -15,6 +15,7 @@ from imagescreen.errors import IndexUnavailable, InvalidContent, NotFound
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.workbench import Workbench, second_screener
 from imagescreen.references.following import Followed, advance
+from imagescreen.references.hash_following import HashFollowing
 from imagescreen.screening.answer import Disposition
 from imagescreen.screening.package import SubmittedPicture
 from imagescreen.screening.screener import Screener
@@ -122,7 +123,10 @@ def _screener_of(bench: Workbench, version: str, encoder: Encoder) -> Iterator[S
         stack.callback(batcher.close)
         opened = Followed.from_start(bench.loader.version(version, running=batcher))
         with bench.database.read() as session:
-            served = advance(session, opened, now()).served
+            moment = now()
+            # Copies are found by hashes whatever the model, so both sides have them.
+            hashes = HashFollowing().advance(session, moment)
+            served = replace(advance(session, opened, moment).served, hashes=hashes)
         screener = second_screener(bench, Serving(served))
         stack.callback(screener.close)
         yield screener

@@ -12,10 +12,11 @@ from imagescreen.database.migrate import migrate
 from imagescreen.database.session import Database
 from imagescreen.embedding.cache import VectorCache
 from imagescreen.jobs.folding import Folding
-from imagescreen.pictures import DecodingBudget, PictureLimits, PictureReader
+from imagescreen.pictures import DecodingBudget, PdqHasher, PictureLimits, PictureReader
 from imagescreen.references.catalogue import Catalogue
 from imagescreen.references.enrolment import Enrolment
 from imagescreen.references.follower import Follower
+from imagescreen.screening.known_hashes import KnownHashes
 from imagescreen.screening.matches import ReferenceLookup
 from imagescreen.screening.policy import Policy, read_policy, record_policy
 from imagescreen.screening.record import ScreeningRecord
@@ -41,6 +42,7 @@ class Store:
 @dataclass(frozen=True, slots=True)
 class Workbench(Store):
     reader: PictureReader
+    hasher: PdqHasher | None
     policy: Policy
     loader: Loader
     follower: Follower
@@ -74,11 +76,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
         store = stack.enter_context(open_store(settings))
         database, files = store.database, store.files
         record_policy(database, policy)
-        decode_threads = settings.decode_threads or available_cores()
-        reader = PictureReader(
-            PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels, settings.min_picture_side),
-            DecodingBudget(settings.max_decoding_pixels, decode_threads),
-        )
+        reader = new_reader(settings)
         loader = Loader(settings)
         follower = Follower(database, loader, poll_s=settings.feed_poll_s)
         stack.callback(follower.close)
@@ -87,13 +85,17 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
         writer = GroupCommit(database)
         stack.callback(writer.close)
         record = ScreeningRecord(database, writer)
-        screener = _new_screener(store, reader, record, policy, follower.serving)
+        hasher = PdqHasher.installed()
+        screener = _new_screener(
+            store, reader=reader, hasher=hasher, record=record, policy=policy, serving=follower.serving
+        )
         stack.callback(screener.close)
         enrolment = Enrolment(
             database,
             files,
             reader,
             follower,
+            hasher=hasher,
             max_pictures=settings.max_pictures,
             near_duplicate_similarity=settings.near_duplicate_similarity,
         )
@@ -102,6 +104,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
             database=database,
             files=files,
             reader=reader,
+            hasher=hasher,
             policy=policy,
             loader=loader,
             follower=follower,
@@ -113,13 +116,28 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
         )
 
 
+def new_reader(settings: Settings) -> PictureReader:
+    return PictureReader(
+        PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels, settings.min_picture_side),
+        DecodingBudget(settings.max_decoding_pixels, settings.decode_threads or available_cores()),
+    )
+
+
 def second_screener(bench: Workbench, serving: Serving) -> Screener:
     """One that screens with something else than what is current; the caller closes it."""
-    return _new_screener(bench, bench.reader, bench.record, bench.policy, serving)
+    return _new_screener(
+        bench, reader=bench.reader, hasher=bench.hasher, record=bench.record, policy=bench.policy, serving=serving
+    )
 
 
 def _new_screener(
-    store: Store, reader: PictureReader, record: ScreeningRecord, policy: Policy, serving: Serving
+    store: Store,
+    *,
+    reader: PictureReader,
+    hasher: PdqHasher | None,
+    record: ScreeningRecord,
+    policy: Policy,
+    serving: Serving,
 ) -> Screener:
     settings = store.settings
     return Screener(
@@ -129,6 +147,9 @@ def _new_screener(
         record=record,
         files=store.files,
         cache=VectorCache(max_pictures=settings.cached_pictures),
+        hashes=None
+        if hasher is None
+        else KnownHashes(store.database, reader, hasher, max_pictures=settings.cached_pictures),
         policy=policy,
         max_pictures=settings.max_pictures,
         max_package_pixels=settings.max_package_pixels,

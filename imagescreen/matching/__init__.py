@@ -2,6 +2,7 @@
 
 from imagescreen.matching.changes import PictureChange
 from imagescreen.matching.draft import Draft, drafting, write_version
+from imagescreen.matching.hashes import Copy, HashQuery, HashSnapshot, ReferenceHash
 from imagescreen.matching.index_type import IndexType
 from imagescreen.matching.manifest import FileRecord, VersionManifest
 from imagescreen.matching.opened_files import FilesNow
@@ -12,14 +13,18 @@ from imagescreen.matching.versions import BrokenVersion, IndexVersion, delete_ve
 
 __all__ = [
     "BrokenVersion",
+    "Copy",
     "Draft",
     "FileRecord",
     "FilesNow",
+    "HashQuery",
+    "HashSnapshot",
     "IndexSnapshot",
     "IndexType",
     "IndexVersion",
     "Neighbour",
     "PictureChange",
+    "ReferenceHash",
     "VersionManifest",
     "delete_version",
     "drafting",

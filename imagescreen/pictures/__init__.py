@@ -2,6 +2,9 @@
 
 from imagescreen.pictures.budget import DecodingBudget
 from imagescreen.pictures.formats import PICTURE_MEDIA_TYPES, PictureFormat
+from imagescreen.pictures.pdq import MAX_DISTANCE as MAX_PDQ_DISTANCE
+from imagescreen.pictures.pdq import MIN_QUALITY as MIN_PDQ_QUALITY
+from imagescreen.pictures.pdq import PDQ_BYTES, PdqHasher, PictureHash
 from imagescreen.pictures.reader import (
     DECODING_VERSION,
     Picture,
@@ -12,10 +15,15 @@ from imagescreen.pictures.reader import (
 
 __all__ = [
     "DECODING_VERSION",
+    "MAX_PDQ_DISTANCE",
+    "MIN_PDQ_QUALITY",
+    "PDQ_BYTES",
     "PICTURE_MEDIA_TYPES",
     "DecodingBudget",
+    "PdqHasher",
     "Picture",
     "PictureFormat",
+    "PictureHash",
     "PictureHeader",
     "PictureLimits",
     "PictureReader",

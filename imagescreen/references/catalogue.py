@@ -29,6 +29,13 @@ class ReferenceFilter:
     source_reference: str | None = None
 
 
+_LOADED = (
+    selectinload(ReferenceRow.pictures),
+    selectinload(ReferenceRow.hashes),
+    selectinload(ReferenceRow.quarantine),
+)
+
+
 class Catalogue:
     """`on_change` is called after each committed change, so that it takes effect in this process at once."""
 
@@ -44,7 +51,7 @@ class Catalogue:
 
     def list(self, wanted: ReferenceFilter, *, limit: int, after: UUID | None = None) -> Sequence[StoredReference]:
         """By id, which is the order of creation; `after` is the last id of the page before."""
-        statement = select(ReferenceRow).options(selectinload(ReferenceRow.pictures)).order_by(ReferenceRow.id)
+        statement = select(ReferenceRow).options(*_LOADED).order_by(ReferenceRow.id)
         for name in wanted.__slots__:
             value = getattr(wanted, name)
             if value is not None:
@@ -125,13 +132,11 @@ class Catalogue:
 
 
 def _row(session: Session, reference_id: UUID, *, lock: bool = False) -> ReferenceRow:
-    row = session.get(
-        ReferenceRow, reference_id, options=[selectinload(ReferenceRow.pictures)], with_for_update=lock or None
-    )
+    row = session.get(ReferenceRow, reference_id, options=_LOADED, with_for_update=lock or None)
     if row is None:
         raise NotFound(f"there is no reference {reference_id}")
     return row
 
 
 def _stored(row: ReferenceRow) -> StoredReference:
-    return stored_reference(row, row.pictures, now())
+    return stored_reference(row, now())

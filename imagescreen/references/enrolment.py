@@ -18,7 +18,7 @@ from imagescreen.database.feed import ChangeKind, append_change, lock_feed, now
 from imagescreen.database.files import PictureFiles
 from imagescreen.database.index_versions import current_version
 from imagescreen.database.session import Database
-from imagescreen.database.tables import ReferencePictureRow, ReferenceRow, ReferenceVectorRow
+from imagescreen.database.tables import ReferenceHashRow, ReferencePictureRow, ReferenceRow, ReferenceVectorRow
 from imagescreen.database.vectors import to_blob
 from imagescreen.errors import (
     Conflict,
@@ -29,11 +29,12 @@ from imagescreen.errors import (
     PictureProblem,
     Unavailable,
 )
-from imagescreen.pictures import PictureHeader, PictureReader
+from imagescreen.pictures import PdqHasher, PictureHash, PictureHeader, PictureReader
 from imagescreen.references.facts import ReferenceFacts
 from imagescreen.references.follower import Follower
+from imagescreen.references.owners import Owner, owners_of
 from imagescreen.references.stored import columns_of
-from imagescreen.serving.embed import embed_each, prepare
+from imagescreen.serving.embed import embed_each, prepare_and_hash
 from imagescreen.serving.state import Served
 
 MAX_REFERENCES_A_COMMIT = 100
@@ -69,12 +70,14 @@ class Enrolled:
     near_duplicates: Sequence[NearDuplicate]
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The reference that has a picture already."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """A picture that can be used; `tensor` is what the encoder takes."""
 
-    reference_id: UUID
-    title: str
+    new: NewPicture
+    header: PictureHeader
+    tensor: NDArray[np.float32]
+    pdq: PictureHash | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class _Embedded:
     data: bytes
     header: PictureHeader
     vector: NDArray[np.float32]
+    pdq: PictureHash | None
 
 
 class Enrolment:
@@ -93,9 +97,11 @@ class Enrolment:
         reader: PictureReader,
         follower: Follower,
         *,
+        hasher: PdqHasher | None,
         max_pictures: int,
         near_duplicate_similarity: float,
     ) -> None:
+        self._hasher = hasher
         self._database = database
         self._files = files
         self._reader = reader
@@ -106,12 +112,12 @@ class Enrolment:
     def owners(self, sha256s: Sequence[str]) -> Mapping[str, Owner]:
         """Which of these pictures are stored already, and with whom."""
         with self._database.read() as session:
-            return _owners(session, sha256s)
+            return owners_of(session, sha256s)
 
     def owners_ever(self, sha256s: Sequence[str]) -> Mapping[str, Owner]:
         """The same, counting pictures that were removed from their reference; a present one wins."""
         with self._database.read() as session:
-            return {**_owners(session, sha256s, removed=True), **_owners(session, sha256s)}
+            return {**owners_of(session, sha256s, removed=True), **owners_of(session, sha256s)}
 
     def add(self, new: Sequence[NewReference]) -> list[Enrolled | ImagescreenError]:
         """Adds up to `MAX_REFERENCES_A_COMMIT` references in one commit; each gets its result or the reason why not.
@@ -168,7 +174,7 @@ class Enrolment:
             reference = session.get(ReferenceRow, reference_id, with_for_update=True)
             if reference is None:
                 raise NotFound(f"there is no reference {reference_id}")
-            owners = _owners(session, [picture.header.sha256 for picture in embedded])
+            owners = owners_of(session, [picture.header.sha256 for picture in embedded])
             _refuse_foreign(embedded, owners, reference_id)
             fresh = [picture for picture in embedded if picture.header.sha256 not in owners]
             present = session.scalars(
@@ -199,13 +205,13 @@ class Enrolment:
         self, served: Served, new: Sequence[Sequence[NewPicture]]
     ) -> list[list[_Embedded] | ImagescreenError]:
         """Reads everything first, then embeds all good pictures together; each item has its own fate."""
-        read: list[list[tuple[NewPicture, PictureHeader, NDArray[np.float32]]] | ImagescreenError] = []
+        read: list[list[_Read] | ImagescreenError] = []
         for pictures in new:
             try:
                 read.append(self._read(served, pictures))
             except ImagescreenError as error:
                 read.append(error)
-        tensors = [tensor for item in read if not isinstance(item, ImagescreenError) for _, _, tensor in item]
+        tensors = [one.tensor for item in read if not isinstance(item, ImagescreenError) for one in item]
         vectors = iter(embed_each(served.batcher, tensors))
         return [
             item if isinstance(item, ImagescreenError) else self._with_vectors(item, [next(vectors) for _ in item])
@@ -214,14 +220,15 @@ class Enrolment:
 
     def _with_vectors(
         self,
-        read: Sequence[tuple[NewPicture, PictureHeader, NDArray[np.float32]]],
+        read: Sequence[_Read],
         vectors: Sequence[NDArray[np.float32] | PictureProblem],
     ) -> list[_Embedded] | ImagescreenError:
         embedded: list[_Embedded] = []
-        for (new, header, _), vector in zip(read, vectors, strict=True):
+        for one, vector in zip(read, vectors, strict=True):
             if isinstance(vector, PictureProblem):
-                return InvalidContent(f"{new.name}: {vector.detail}", errors=(f"{new.name}: {vector.detail}",))
-            embedded.append(_Embedded(new.name, new.data, header, vector))
+                told = f"{one.new.name}: {vector.detail}"
+                return InvalidContent(told, errors=(told,))
+            embedded.append(_Embedded(one.new.name, one.new.data, one.header, vector, one.pdq))
         return embedded
 
     def _store_files(self, pictures: Sequence[_Embedded]) -> None:
@@ -233,20 +240,18 @@ class Enrolment:
         for picture in pictures:
             self._files.put(picture.header.sha256, picture.data)
 
-    def _read(
-        self, served: Served, pictures: Sequence[NewPicture]
-    ) -> list[tuple[NewPicture, PictureHeader, NDArray[np.float32]]]:
+    def _read(self, served: Served, pictures: Sequence[NewPicture]) -> list[_Read]:
         """Raises InvalidContent that names every picture that cannot be used."""
         if not 1 <= len(pictures) <= self._max_pictures:
             raise InvalidContent(f"a reference needs 1 to {self._max_pictures} pictures, not {len(pictures)}")
-        read: dict[str, tuple[NewPicture, PictureHeader, NDArray[np.float32]]] = {}
+        read: dict[str, _Read] = {}
         problems: list[str] = []
         for new in pictures:
             try:
                 header = self._reader.header(new.data)
                 if header.sha256 not in read:
-                    tensor = prepare(self._reader, served.batcher.encoder, new.data, header)
-                    read[header.sha256] = (new, header, tensor)
+                    tensor, pdq = prepare_and_hash(self._reader, served.batcher.encoder, self._hasher, new.data, header)
+                    read[header.sha256] = _Read(new, header, tensor, pdq)
             except PictureProblem as error:
                 problems.append(f"{new.name}: {error.detail}")
         if problems:
@@ -254,7 +259,7 @@ class Enrolment:
         return list(read.values())
 
     def _insert(self, session: Session, facts: ReferenceFacts, pictures: Sequence[_Embedded], served: Served) -> UUID:
-        owners = _owners(session, [picture.header.sha256 for picture in pictures])
+        owners = owners_of(session, [picture.header.sha256 for picture in pictures])
         _refuse_foreign(pictures, owners, None)
         moment = now()
         row = ReferenceRow(**columns_of(facts), created_at=moment, updated_at=moment)
@@ -298,6 +303,17 @@ class Enrolment:
                 vector=to_blob(picture.vector),
             )
             for row, picture in zip(rows, pictures, strict=True)
+        )
+        session.add_all(
+            ReferenceHashRow(
+                reference_id=reference_id,
+                reference_picture_id=row.id,
+                pdq=picture.pdq.upright,
+                quality=picture.pdq.quality,
+                created_at=moment,
+            )
+            for row, picture in zip(rows, pictures, strict=True)
+            if picture.pdq is not None
         )
         session.flush()
 
@@ -362,21 +378,6 @@ class _JustAdded:
             for reference_id, title, vectors in self._added
             if (best := float((vectors @ picture.vector).max())) >= self._near
         ]
-
-
-def _owners(session: Session, sha256s: Sequence[str], *, removed: bool = False) -> dict[str, Owner]:
-    owners: dict[str, Owner] = {}
-    for start in range(0, len(sha256s), 500):
-        rows = session.execute(
-            select(ReferencePictureRow.sha256, ReferenceRow.id, ReferenceRow.title)
-            .join(ReferenceRow, ReferenceRow.id == ReferencePictureRow.reference_id)
-            .where(
-                ReferencePictureRow.sha256.in_(sha256s[start : start + 500]),
-                ReferencePictureRow.removed_at.is_not(None) if removed else ReferencePictureRow.removed_at.is_(None),
-            )
-        )
-        owners.update({sha256: Owner(reference_id, title) for sha256, reference_id, title in rows})
-    return owners
 
 
 def _refuse_foreign(pictures: Sequence[_Embedded], owners: Mapping[str, Owner], own: UUID | None) -> None:

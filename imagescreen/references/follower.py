@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -24,6 +24,7 @@ from imagescreen.errors import BrokenIndex, BrokenInstallation, ImagescreenError
 from imagescreen.matching import FilesNow, IndexSnapshot
 from imagescreen.references.fallback import older_versions
 from imagescreen.references.following import Followed, advance
+from imagescreen.references.hash_following import HashFollowing
 from imagescreen.references.heartbeat import Heartbeat
 from imagescreen.references.loading import MAX_TURN_WAIT_S, BackgroundLoading, Refused, loading_turn
 from imagescreen.serving.loader import Loader
@@ -89,6 +90,7 @@ class Follower:
         self._error: str | None = None
         self.process_id = uuid7()
         self._started_at = now()
+        self._hashes = HashFollowing()
         self._followed = self._first()
         self.serving = Serving(self._followed.served)
         self.poll()
@@ -102,7 +104,8 @@ class Follower:
             chosen = self._in_place_of_damaged(wanted) or self._chosen(wanted)
             with self._database.read() as session:
                 followed = advance(session, chosen, moment)
-            self._serve(followed)
+                hashes = self._hashes.advance(session, moment)
+            self._serve(replace(followed, served=replace(followed.served, hashes=hashes)))
             self._last_success = time.monotonic()
             self._error = None
             self._close_retired()

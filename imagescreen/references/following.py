@@ -53,7 +53,7 @@ def advance(session: Session, followed: Followed, moment: datetime) -> Followed:
     """
     served = followed.served
     snapshot = served.snapshot
-    sequence, changed = _changed(session, snapshot.sequence, followed.judged_at, moment)
+    sequence, changed = changed_references(session, snapshot.sequence, followed.judged_at, moment)
     if followed.looked and not changed and sequence == snapshot.sequence:
         return replace(followed, judged_at=moment)
     without_vector = set(followed.without_vector)
@@ -85,7 +85,9 @@ def _changes(pictures: Sequence[MatchablePicture], dimension: int) -> list[Pictu
     ]
 
 
-def _changed(session: Session, after: int, judged_at: datetime, moment: datetime) -> tuple[int, Sequence[UUID]]:
+def changed_references(
+    session: Session, after: int, judged_at: datetime, moment: datetime
+) -> tuple[int, Sequence[UUID]]:
     """The feed's last sequence number, and the references (ascending) that it names or that the clock has turned."""
     sequence = after
     changed: set[UUID] = set()

@@ -1,6 +1,6 @@
 """A reference as it is stored, and the way between rows and facts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from imagescreen.database.matchable import matches
-from imagescreen.database.tables import ReferencePictureRow, ReferenceRow
+from imagescreen.database.tables import ReferenceHashRow, ReferencePictureRow, ReferenceRow
 from imagescreen.references.facts import FACT_NAMES, ReferenceFacts
 
 
@@ -24,6 +24,22 @@ class StoredPicture(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
+class StoredHash(msgspec.Struct, frozen=True):
+    """A hash that came without a picture; `pdq` in hexadecimal, `quality` where it was told."""
+
+    sha256: str | None
+    pdq: str | None
+    quality: int | None
+    created_at: datetime
+
+
+class Quarantine(msgspec.Struct, frozen=True):
+    """Since when and why a noisy reference leads to review at most; `scripts/references.py trust` lifts it."""
+
+    since: datetime
+    why: str
+
+
 class StoredReference(ReferenceFacts, frozen=True, kw_only=True):
     """The facts, with what the service knows besides.
 
@@ -37,6 +53,8 @@ class StoredReference(ReferenceFacts, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     pictures: list[StoredPicture]
+    hashes: list[StoredHash]
+    quarantine: Quarantine | None
 
 
 def columns_of(facts: ReferenceFacts) -> dict[str, Any]:
@@ -49,7 +67,9 @@ def facts_of(row: ReferenceRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in FACT_NAMES}
 
 
-def stored_reference(row: ReferenceRow, pictures: Sequence[ReferencePictureRow], moment: datetime) -> StoredReference:
+def stored_reference(row: ReferenceRow, moment: datetime) -> StoredReference:
+    """From a row with its pictures, hashes and quarantine loaded."""
+    quarantine = row.quarantine
     return msgspec.convert(
         {
             **facts_of(row),
@@ -57,7 +77,11 @@ def stored_reference(row: ReferenceRow, pictures: Sequence[ReferencePictureRow],
             "matches_now": matches(row, moment),
             "created_at": row.created_at,
             "updated_at": row.updated_at,
-            "pictures": [stored_picture(picture) for picture in pictures if picture.removed_at is None],
+            "pictures": [stored_picture(picture) for picture in row.pictures if picture.removed_at is None],
+            "hashes": [_stored_hash(one) for one in row.hashes if one.reference_picture_id is None],
+            "quarantine": None
+            if quarantine is None or quarantine.trusted_at is not None
+            else Quarantine(quarantine.quarantined_at, quarantine.why),
         },
         StoredReference,
     )
@@ -73,6 +97,10 @@ def stored_picture(row: ReferencePictureRow) -> StoredPicture:
         format=row.format,
         created_at=row.created_at,
     )
+
+
+def _stored_hash(row: ReferenceHashRow) -> StoredHash:
+    return StoredHash(row.sha256, None if row.pdq is None else row.pdq.hex(), row.quality, row.created_at)
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

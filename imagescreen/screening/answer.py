@@ -51,21 +51,26 @@ class ReasonCode(StrEnum):
     SAME_PICTURE_AS_REFERENCE = "same_picture_as_reference"
     SUPPRESSED_BY_NOT_GOODS = "suppressed_by_not_goods"
     LOWERED_BY_GENUINE = "lowered_by_genuine"
+    LOWERED_IN_QUARANTINE = "lowered_in_quarantine"
     PICTURE_NOT_SCREENED = "picture_not_screened"
     NO_PICTURES = "no_pictures"
     NOT_CALIBRATED = "not_calibrated"
 
 
 class Match(msgspec.Struct, frozen=True):
-    """One reference that one picture resembles, by its nearest picture.
+    """One reference that one picture resembles, by its nearest picture, or is a copy of, by the one that it copies.
 
-    `similarity` is the cosine of the two vectors; `exceeds` says which of the two `thresholds` the score is above.
+    `similarity` is the cosine of the two vectors, of the reference's nearest picture; null for a reference that was
+    found by a hash alone. `exceeds` says which of the two `thresholds` the score is above, or what a copy leads to.
+    `distance` is how many of 256 bits of a near copy's PDQ hash differ. `reference_picture_id` is null where a hash
+    came without a picture.
     `suppressed_by` names the not_goods reference that beats the match, which then does not flag; `lowered_by` the
-    genuine one that beats it, so that it leads to review at most.
+    genuine one that beats it, so that it leads to review at most, as does a reference that is `quarantined` for being
+    noisy.
     """
 
     reference_id: UUID
-    reference_picture_id: int
+    reference_picture_id: int | None
     title: str
     category: str | None
     kind: MatchKind
@@ -76,6 +81,8 @@ class Match(msgspec.Struct, frozen=True):
     one_in: int | None = None
     suppressed_by: UUID | None = None
     lowered_by: UUID | None = None
+    distance: int | None = None
+    quarantined: bool = False
 
 
 class PictureResult(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -30,9 +30,9 @@ def decide(
     """In this order: hold; review; nothing screened; something not screened, as the policy says; clear.
 
     `actions`: the suggested action (`inform`, `review`, `hold`) of each reference in the matches. `inform` never flags,
-    `review` caps at review; so does a genuine reference that beats a match, and a not_goods one suppresses it (see
-    `suppression`). Without measured thresholds (`calibrated` false) nothing could exceed one, so every
-    screened package goes to review.
+    `review` caps at review; so do a genuine reference that beats a match and the quarantine of a noisy one, and a
+    not_goods reference suppresses it (see `suppression`). Without measured thresholds (`calibrated` false) nothing
+    could exceed one, so every screened package goes to review.
     """
     reasons: list[Reason] = []
     worst = Disposition.CLEAR
@@ -74,6 +74,9 @@ _CODES = {
     MatchKind.NEAR_COPY: ReasonCode.NEAR_COPY_OF_REFERENCE,
     MatchKind.SAME_PICTURE: ReasonCode.SAME_PICTURE_AS_REFERENCE,
 }
+FLAGGING_CODES = frozenset(_CODES.values())
+"""Codes of the reasons that flag a package and name the reference that does."""
+
 _ORDER = (Disposition.CLEAR, Disposition.REVIEW, Disposition.HOLD)
 
 
@@ -103,6 +106,9 @@ def _of_match(position: int, match: Match, action: str, titles: Mapping[UUID, st
     if match.lowered_by is not None:
         text = f"it resembles '{titles[match.lowered_by]}' (genuine) more: '{match.title}' leads to review at most"
         reasons.append(reason(ReasonCode.LOWERED_BY_GENUINE, text))
+    if match.quarantined:
+        text = f"'{match.title}' is in quarantine, because it flagged too much: it leads to review at most"
+        reasons.append(reason(ReasonCode.LOWERED_IN_QUARANTINE, text))
     return reasons, Disposition.HOLD if len(reasons) == 1 else Disposition.REVIEW
 
 

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+import msgspec
+from sqlalchemy import and_, select
 
 from imagescreen.calibration.thresholds import ThresholdPair, Thresholds
 from imagescreen.database.session import Database
-from imagescreen.database.tables import ReferenceRow
-from imagescreen.matching import Neighbour
+from imagescreen.database.tables import QuarantineRow, ReferenceRow
+from imagescreen.matching import Copy, Neighbour
 from imagescreen.screening.answer import Exceeds, Match, MatchKind
-from imagescreen.screening.policy import SuppressionRules
+from imagescreen.screening.near_copies import KNOWN_ITEM, with_copies
+from imagescreen.screening.policy import Wishes
 from imagescreen.screening.suppression import weighed
 
-KNOWN_ITEM = "known_item"
 NO_THRESHOLDS = ThresholdPair(review=None, hold=None)
 
 MAX_REMEMBERED = 50_000
@@ -31,6 +32,7 @@ class ReferenceInfo:
     category: str | None
     suggested_action: str
     look_alikes: frozenset[UUID]
+    quarantined: bool = False
 
 
 _FACTS = select(
@@ -40,7 +42,8 @@ _FACTS = select(
     ReferenceRow.category,
     ReferenceRow.suggested_action,
     ReferenceRow.look_alikes,
-)
+    QuarantineRow.reference_id,
+).outerjoin(QuarantineRow, and_(QuarantineRow.reference_id == ReferenceRow.id, QuarantineRow.trusted_at.is_(None)))
 
 
 class ReferenceLookup:
@@ -79,27 +82,31 @@ def ranked_matches(
     references: Mapping[UUID, ReferenceInfo],
     thresholds: Thresholds | None,
     *,
-    rules: SuppressionRules,
+    copies: Sequence[Copy],
+    wishes: Wishes,
     limit: int,
 ) -> list[Match]:
-    """The `limit` nearest references, every further one that exceeds a threshold, and those that suppress or lower one
-    of these; best first.
+    """What the picture is a copy of, the `limit` nearest references, every further one that exceeds a threshold, and
+    those that suppress or lower one of these; copies first, then by score.
 
     What beats a match that exceeds a threshold is above that threshold itself, so the search has found it.
     """
-    matches = weighed(
-        [_match(near, references[near.reference_id], thresholds) for near in neighbours], references, rules
-    )
+    resembled = [_match(near, references[near.reference_id], thresholds) for near in neighbours]
+    copied = with_copies(resembled, copies, references, wishes.near_copies, unresembled=NO_THRESHOLDS)
+    matches = [
+        msgspec.structs.replace(match, quarantined=True) if references[match.reference_id].quarantined else match
+        for match in weighed(copied, references, wishes.suppression)
+    ]
     named = {match.suppressed_by for match in matches} | {match.lowered_by for match in matches}
     return [
         match
         for rank, match in enumerate(matches)
-        if rank < limit or match.exceeds is not None or match.reference_id in named
+        if rank < limit or match.exceeds is not None or match.distance is not None or match.reference_id in named
     ]
 
 
 def _info(row: Any) -> ReferenceInfo:
-    return ReferenceInfo(row[1], row[2], row[3], row[4], frozenset(UUID(told) for told in row[5]))
+    return ReferenceInfo(row[1], row[2], row[3], row[4], frozenset(UUID(told) for told in row[5]), row[6] is not None)
 
 
 def _match(near: Neighbour, info: ReferenceInfo, thresholds: Thresholds | None) -> Match:

@@ -14,7 +14,8 @@ from imagescreen.database.feed import now
 from imagescreen.database.session import Database
 from imagescreen.database.tables import PolicyRow
 from imagescreen.errors import BrokenInstallation
-from imagescreen.screening.answer import PictureStatus
+from imagescreen.pictures import MAX_PDQ_DISTANCE
+from imagescreen.screening.answer import Exceeds, PictureStatus
 
 
 class WhenIncomplete(StrEnum):
@@ -47,6 +48,29 @@ class SuppressionRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     genuine_margin: Margin = 0.02
 
 
+class NearCopyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What copies of a known item's pictures lead to, and how many of 256 PDQ bits near copies differ in at most."""
+
+    same_picture: Exceeds = Exceeds.HOLD
+    near_copy: Exceeds = Exceeds.REVIEW
+    max_distance: Annotated[int, Meta(ge=0, le=64)] = MAX_PDQ_DISTANCE
+
+
+class NoisyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a reference is noisy, by what was screened and reviewed in the last `window_days`.
+
+    `least_flagged` and `least_dismissed`: how many packages must speak against it. `chance`: how rarely a count of its
+    size may come about while the promise is kept. `confirmed_share`: with that share of its reviews confirmed it never
+    is.
+    """
+
+    window_days: Annotated[int, Meta(ge=1, le=3660)] = 30
+    least_flagged: Annotated[int, Meta(ge=1)] = 20
+    least_dismissed: Annotated[int, Meta(ge=1)] = 5
+    chance: Annotated[float, Meta(gt=0, lt=0.5)] = 0.001
+    confirmed_share: Annotated[float, Meta(gt=0, le=1)] = 0.1
+
+
 class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The policy file."""
 
@@ -54,6 +78,8 @@ class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     category_rates: dict[str, Rates] = {}
     incomplete: IncompleteRules = IncompleteRules()
     suppression: SuppressionRules = SuppressionRules()
+    near_copies: NearCopyRules = NearCopyRules()
+    noisy: NoisyRules = NoisyRules()
 
 
 class Policy(msgspec.Struct, frozen=True):

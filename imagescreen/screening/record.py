@@ -75,6 +75,7 @@ class PictureRecord:
     width: int | None
     height: int | None
     vector: bytes | None
+    pdq: bytes | None
     stored: bool
 
 

@@ -21,8 +21,8 @@ from imagescreen.errors import (
     PictureTooLarge,
     PictureUnavailable,
 )
-from imagescreen.matching import Neighbour
-from imagescreen.pictures import PictureHeader, PictureReader
+from imagescreen.matching import Copy, HashQuery, Neighbour
+from imagescreen.pictures import PictureHash, PictureHeader, PictureReader
 from imagescreen.screening.answer import (
     Disposition,
     ElapsedMs,
@@ -36,11 +36,13 @@ from imagescreen.screening.answer import (
     ScreeningAnswer,
 )
 from imagescreen.screening.disposition import Decision, decide
+from imagescreen.screening.known_hashes import KnownHashes
+from imagescreen.screening.known_hashes import to_blob as hash_to_blob
 from imagescreen.screening.matches import ReferenceInfo, ReferenceLookup, ranked_matches
 from imagescreen.screening.package import Package, SubmittedPicture, check_positions, content_hash
 from imagescreen.screening.policy import Policy
 from imagescreen.screening.record import PictureRecord, ScreeningRecord
-from imagescreen.serving.embed import embed_each, prepare
+from imagescreen.serving.embed import embed_each, prepare_and_hash
 from imagescreen.serving.state import Served, Serving
 from imagescreen.settings import KeepPictures
 
@@ -67,6 +69,7 @@ class _Seen:
 class _Matched:
     results: list[PictureResult]
     vectors: Mapping[int, NDArray[np.float32]]
+    hashes: Mapping[int, PictureHash]
     references: Mapping[UUID, ReferenceInfo]
     elapsed: ElapsedMs
 
@@ -81,6 +84,7 @@ class Screener:
         record: ScreeningRecord,
         files: PictureFiles,
         cache: VectorCache,
+        hashes: KnownHashes | None,
         policy: Policy,
         max_pictures: int,
         max_package_pixels: int,
@@ -94,6 +98,7 @@ class Screener:
         self._record = record
         self._files = files
         self._cache = cache
+        self._hashes = hashes
         self._policy = policy
         self._max_pictures = max_pictures
         self._max_package_pixels = max_package_pixels
@@ -184,16 +189,20 @@ class Screener:
         embedded_at = time.perf_counter()
         references: Mapping[UUID, ReferenceInfo] = {}
         by_position: Mapping[int, Sequence[Neighbour]] = {}
+        hashes: Mapping[int, PictureHash] = {}
+        copies: Mapping[int, Sequence[Copy]] = {}
         if vectors:
             neighbours = served.snapshot.search(
                 np.stack(list(vectors.values())),
                 count=self._matches_limit,
                 at_least=served.thresholds.lowest_review() if served.thresholds is not None else np.inf,
             )
-            references = self._lookup.of(
-                {near.reference_id for one in neighbours for near in one}, sequence=served.snapshot.sequence
-            )
             by_position = dict(zip(vectors, neighbours, strict=True))
+            hashes = self._hashes_of([item for item in seen if item.position in vectors], pictures)
+            copies = self._copies(served, [item for item in seen if item.position in vectors], hashes)
+            found = {near.reference_id for one in neighbours for near in one}
+            found |= {copy.reference_id for one in copies.values() for copy in one}
+            references = self._lookup.of(found, sequence=served.snapshot.sequence)
         results = [
             _result(
                 item,
@@ -201,7 +210,8 @@ class Screener:
                     by_position.get(item.position, ()),
                     references,
                     served.thresholds,
-                    rules=self._policy.wishes.suppression,
+                    copies=copies.get(item.position, ()),
+                    wishes=self._policy.wishes,
                     limit=self._matches_limit,
                 ),
             )
@@ -214,7 +224,33 @@ class Screener:
             search=_ms(searched - embedded_at),
             total=_ms(searched - started),
         )
-        return _Matched(results, vectors, references, elapsed)
+        return _Matched(results, vectors, hashes, references, elapsed)
+
+    def _hashes_of(self, seen: Sequence[_Seen], pictures: Sequence[SubmittedPicture]) -> dict[int, PictureHash]:
+        """PDQ hashes of embedded pictures by position; none without the extra."""
+        if self._hashes is None:
+            return {}
+        known = [
+            (item.position, item.header, data)
+            for item in seen
+            if item.header is not None and (data := pictures[item.position].data) is not None
+        ]
+        found = self._hashes.of([(header, data) for _, header, data in known])
+        return dict(zip((position for position, _, _ in known), found, strict=True))
+
+    def _copies(
+        self, served: Served, seen: Sequence[_Seen], hashes: Mapping[int, PictureHash]
+    ) -> dict[int, list[Copy]]:
+        """What each embedded picture is a copy of, by position."""
+        queries: dict[int, HashQuery] = {}
+        for item in seen:
+            if item.sha256 is not None:
+                pdq = hashes.get(item.position)
+                # A hash that says too little would resemble whatever says little.
+                bits = pdq.bits if pdq is not None and pdq.usable else None
+                queries[item.position] = HashQuery(bytes.fromhex(item.sha256), bits)
+        distance = self._policy.wishes.near_copies.max_distance
+        return dict(zip(queries, served.hashes.copies(list(queries.values()), max_distance=distance), strict=True))
 
     def _see(self, pictures: Sequence[SubmittedPicture]) -> list[_Seen]:
         """Reads headers first, so that the pixels of the whole package are known before any is decoded."""
@@ -274,7 +310,11 @@ class Screener:
     ) -> NDArray[np.float32] | PictureProblem:
         assert picture.data is not None
         try:
-            return prepare(self._reader, served.batcher.encoder, picture.data, header)
+            hasher = None if self._hashes is None else self._hashes.hasher
+            tensor, pdq = prepare_and_hash(self._reader, served.batcher.encoder, hasher, picture.data, header)
+            if self._hashes is not None and pdq is not None:
+                self._hashes.note(header.sha256, pdq)
+            return tensor
         except PictureProblem as problem:
             return problem
 
@@ -283,6 +323,7 @@ class Screener:
     ) -> PictureRecord:
         data = pictures[result.position].data
         vector = matched.vectors.get(result.position)
+        pdq = matched.hashes.get(result.position)
         stored = keep and data is not None and result.sha256 is not None
         if stored and data is not None and result.sha256 is not None:
             self._files.put(result.sha256, data)
@@ -294,6 +335,7 @@ class Screener:
             width=result.width,
             height=result.height,
             vector=None if vector is None else to_blob(vector),
+            pdq=None if pdq is None else hash_to_blob(pdq),
             stored=stored,
         )
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.embedding.encoder import Encoder
 from imagescreen.errors import LowInformationPicture, PictureProblem
-from imagescreen.pictures import PictureHeader, PictureReader
+from imagescreen.pictures import PdqHasher, PictureHash, PictureHeader, PictureReader
 
 
 def prepare(reader: PictureReader, encoder: Encoder, data: bytes, header: PictureHeader) -> NDArray[np.float32]:
@@ -16,10 +16,17 @@ def prepare(reader: PictureReader, encoder: Encoder, data: bytes, header: Pictur
 
     Raises PictureProblem, LowInformationPicture for a picture with nothing on it among them.
     """
+    return prepare_and_hash(reader, encoder, None, data, header)[0]
+
+
+def prepare_and_hash(
+    reader: PictureReader, encoder: Encoder, hasher: PdqHasher | None, data: bytes, header: PictureHeader
+) -> tuple[NDArray[np.float32], PictureHash | None]:
+    """The same with the PDQ hash of the picture, for which it is not decoded again; None without a hasher."""
     picture = reader.read(data, header, reduce_to=encoder.input_side)
     if picture.low_information:
         raise LowInformationPicture("the picture is blank or nearly so: there is nothing on it to compare")
-    return encoder.preprocess(picture.image)
+    return encoder.preprocess(picture.image), None if hasher is None else hasher.hash(picture.image)
 
 
 def embed_each(batcher: Batcher, tensors: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32] | PictureProblem]:

@@ -1,11 +1,11 @@
 """What this process serves at the moment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imagescreen.calibration.thresholds import Thresholds
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.errors import IndexUnavailable
-from imagescreen.matching import IndexSnapshot
+from imagescreen.matching import HashSnapshot, IndexSnapshot
 
 BUILD_COMMAND = "scripts/reindex.py"
 
@@ -15,12 +15,14 @@ class Served:
     """Model, index and thresholds that belong together. One screening takes one of these and stays with it.
 
     `has_known_items`: some reference of kind `known_item` can match now; without one, `clear` would mean nothing.
+    `hashes` finds copies of reference pictures, whatever the model.
     """
 
     batcher: Batcher
     snapshot: IndexSnapshot
     thresholds: Thresholds | None
     has_known_items: bool = False
+    hashes: HashSnapshot = field(default_factory=HashSnapshot.empty)
 
 
 class Serving:

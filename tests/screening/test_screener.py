@@ -24,7 +24,7 @@ from imagescreen.references.sample.catalogue import cleared_sample_picture, held
 from imagescreen.screening.answer import Disposition, PictureStatus, ScreeningAnswer
 from imagescreen.screening.package import Package, SubmittedPicture
 from tests.conftest import settings_of
-from tests.material import product
+from tests.material import edited_product, product
 
 HELD = held_sample_picture()
 CLEARED = cleared_sample_picture()
@@ -125,11 +125,13 @@ def test_a_reference_beyond_the_nearest_five_that_exceeds_its_own_threshold_stil
         Image.open(BytesIO(product(1))).save(file, "JPEG", quality=quality)
         return file.getvalue()
 
+    nearer: list[str] = []
     for quality in range(88, 94):
         genuine = facts_from_json({"title": f"genuine {quality}", "kind": "genuine"})
-        bench.enrolment.add_one(NewReference(genuine, [NewPicture("a.jpg", variant(quality))]))
-    fake = facts_from_json({"title": "fake", "category": "counterfeit"})
-    bench.enrolment.add_one(NewReference(fake, [NewPicture("a.jpg", variant(30))]))
+        added = bench.enrolment.add_one(NewReference(genuine, [NewPicture("a.jpg", variant(quality))]))
+        nearer.append(str(added.reference_id))
+    fake = facts_from_json({"title": "fake", "category": "counterfeit", "look_alikes": nearer})
+    bench.enrolment.add_one(NewReference(fake, [NewPicture("a.jpg", edited_product(1))]))
     answer = screened(bench, "hidden", product(1))
     matches = answer.pictures[0].matches
     assert [match.title for match in matches[:5]] == [match.title for match in matches if "genuine" in match.title][:5]

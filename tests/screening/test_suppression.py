@@ -112,7 +112,7 @@ def test_what_suppresses_a_match_is_listed_however_many_are_nearer() -> None:
         categories={},
         support={},
     )
-    matches = ranked_matches(neighbours, references, thresholds, rules=RULES, limit=2)
+    matches = ranked_matches(neighbours, references, thresholds, copies=(), wishes=POLICY.wishes, limit=2)
     assert [one.reference_id for one in matches] == [ids[0], ids[1], ids[6], ids[7]]
     assert matches[-1].suppressed_by == ids[6]
 

@@ -1,0 +1,70 @@
+"""PDQ hashes of pictures that were screened before, since a picture whose vector is known is not decoded again."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+from cachetools import LRUCache
+from sqlalchemy import select
+
+from imagescreen.database.session import Database
+from imagescreen.database.tables import ScreeningPictureRow
+from imagescreen.pictures import PDQ_BYTES, PdqHasher, PictureHash, PictureHeader, PictureReader
+
+_DECODED_SIDE = 128
+_CHUNK = 500
+
+
+class KnownHashes:
+    """The hashes of the `max_pictures` pictures that were asked for last, in some 500 bytes each; the others are read
+    from earlier screenings, and what is in neither is decoded. Safe to use from many threads.
+    """
+
+    def __init__(self, database: Database, reader: PictureReader, hasher: PdqHasher, *, max_pictures: int) -> None:
+        self._database = database
+        self._reader = reader
+        self._known: LRUCache[str, PictureHash] = LRUCache(max_pictures)
+        self._lock = threading.Lock()
+        self.hasher = hasher
+
+    def note(self, sha256: str, found: PictureHash) -> None:
+        with self._lock:
+            self._known[sha256] = found
+
+    def of(self, pictures: Sequence[tuple[PictureHeader, bytes]]) -> list[PictureHash]:
+        """One for each picture. They were decoded before without a problem, here or in another process."""
+        with self._lock:
+            found = {
+                header.sha256: self._known[header.sha256] for header, _ in pictures if header.sha256 in self._known
+            }
+        missing = {header.sha256: (header, data) for header, data in pictures if header.sha256 not in found}
+        if missing:
+            found |= self._stored(list(missing))
+            for sha256, (header, data) in missing.items():
+                if sha256 not in found:
+                    image = self._reader.read(data, header, reduce_to=_DECODED_SIDE).image
+                    found[sha256] = self.hasher.hash(image)
+                self.note(sha256, found[sha256])
+        return [found[header.sha256] for header, _ in pictures]
+
+    def _stored(self, sha256s: Sequence[str]) -> dict[str, PictureHash]:
+        found: dict[str, PictureHash] = {}
+        with self._database.read_connection() as connection:
+            for start in range(0, len(sha256s), _CHUNK):
+                rows = connection.execute(
+                    select(ScreeningPictureRow.sha256, ScreeningPictureRow.pdq).where(
+                        ScreeningPictureRow.sha256.in_(sha256s[start : start + _CHUNK]),
+                        ScreeningPictureRow.pdq.is_not(None),
+                    )
+                )
+                found.update({sha256: from_blob(pdq) for sha256, pdq in rows})
+        return found
+
+
+def to_blob(found: PictureHash) -> bytes:
+    """The quality in one byte, then the eight hashes."""
+    return bytes([found.quality]) + found.bits.tobytes()
+
+
+def from_blob(blob: bytes) -> PictureHash:
+    return PictureHash(np.frombuffer(blob, np.uint8, offset=1).reshape(-1, PDQ_BYTES), blob[0])

@@ -1,0 +1,88 @@
+"""A picture's hash is remembered, and read from earlier screenings, so that it is not decoded for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from imagescreen.database.feed import now
+from imagescreen.database.tables import ScreeningPictureRow, ScreeningRow
+from imagescreen.jobs.workbench import Store, new_reader, open_store
+from imagescreen.pictures import PdqHasher
+from imagescreen.screening.known_hashes import KnownHashes, to_blob
+from imagescreen.screening.policy import read_policy, record_policy
+from tests.conftest import settings_of
+from tests.material import product
+
+pytest.importorskip("pdqhash")
+
+
+class CountingHasher(PdqHasher):
+    """The real one, which counts what it hashes."""
+
+    hashed = 0
+
+    def hash(self, image):  # type: ignore[no-untyped-def]
+        self.hashed += 1
+        return super().hash(image)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(settings_of(tmp_path)) as opened:
+        yield opened
+
+
+def known_hashes(store: Store) -> tuple[KnownHashes, CountingHasher]:
+    hasher = CountingHasher.installed()
+    assert hasher is not None
+    return KnownHashes(store.database, new_reader(store.settings), hasher, max_pictures=10), hasher
+
+
+def test_a_picture_is_hashed_once_and_never_again_in_another_process(store: Store) -> None:
+    known, hasher = known_hashes(store)
+    data = product(1)
+    header = new_reader(store.settings).header(data)
+    (first,) = known.of([(header, data)])
+    assert known.of([(header, data)] * 2) == [first, first]
+    assert hasher.hashed == 1
+
+    policy = read_policy(None)
+    record_policy(store.database, policy)
+    screening_id = uuid4()
+    with store.database.write() as session:
+        session.add(
+            ScreeningRow(
+                id=screening_id,
+                participant="",
+                package_id="PKG-1",
+                revision=1,
+                content_hash="x",
+                disposition="clear",
+                incomplete=False,
+                package="{}",
+                answer="{}",
+                fingerprint="x",
+                index_version="x",
+                sequence=1,
+                policy_version=policy.version,
+                screened_at=now(),
+            )
+        )
+        session.flush()
+        session.add(
+            ScreeningPictureRow(
+                screening_id=screening_id,
+                position=0,
+                status="screened",
+                sha256=header.sha256,
+                stored=False,
+                pdq=to_blob(first),
+            )
+        )
+    other, hasher = known_hashes(store)
+    (again,) = other.of([(header, data)])
+    assert hasher.hashed == 0
+    assert again.quality == first.quality and np.array_equal(again.bits, first.bits)
