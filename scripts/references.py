@@ -1,4 +1,4 @@
-"""Shows and changes references: list, show, activate, suspend, retire.
+"""Shows and changes references: list, show, activate, suspend, retire; noisy, trust; hash.
 
 Changes take effect in a running server within a second, without a rebuild.
 """
@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 import typer
-from _console import new_app, out, run
+from _console import new_app, out, progress_bar, run
 from rich import box
 from rich.table import Column, Table
 
@@ -89,6 +89,62 @@ def suspend(
 def retire(reference_ids: References, by: Actor = None) -> None:
     """Stops references from matching for good; they stay in the catalogue."""
     _change(reference_ids, {"state": "retired"}, by)
+
+
+@app.command(epilog="Example: .venv/bin/python scripts/references.py noisy --update")
+def noisy(
+    update: Annotated[bool, typer.Option("--update", help="Count anew, and quarantine what is noisy now.")] = False,
+) -> None:
+    """Lists references that flag too much: they still match, and lead to review at most.
+
+    With --update, stored screenings and reviews of the policy's window are counted anew (run it daily, say).
+    """
+    from imagescreen.jobs.noisy import noisy_references, update_noisy
+    from imagescreen.jobs.workbench import open_store
+    from imagescreen.screening.policy import read_policy
+
+    settings = read_settings()
+    with open_store(settings) as store:
+        quarantined = update_noisy(store, read_policy(settings.policy_file)) if update else []
+        fresh = {one.reference_id for one in quarantined}
+        found = noisy_references(store)
+    for one in found:
+        state = f"trusted since {one.trusted_at:%Y-%m-%d}" if one.trusted_at else "in quarantine"
+        state += " (new)" if one.reference_id in fresh else f" from {one.quarantined_at:%Y-%m-%d} on"
+        counts = one.counts
+        out.print(f"{one.reference_id}  {state}: {one.title}", markup=False)
+        out.print(
+            f"  {one.why}; at the last count {counts.flagged} of {counts.screened} packages flagged, "
+            f"{counts.confirmed} confirmed, {counts.dismissed} dismissed",
+            markup=False,
+        )
+    out.print(f"{sum(one.trusted_at is None for one in found)} references in quarantine")
+
+
+@app.command(epilog="Example: .venv/bin/python scripts/references.py trust 0199… --by 'desk 4'")
+def trust(reference_ids: References, by: Actor = None) -> None:
+    """Lifts the quarantine of references; only what is screened from now on counts against them."""
+    from imagescreen.jobs.noisy import trust as lift
+    from imagescreen.jobs.workbench import open_store
+
+    with open_store(read_settings()) as store:
+        for reference_id in reference_ids:
+            lift(store, reference_id, actor=by)
+            out.print(f"{reference_id} is trusted again")
+
+
+@app.command("hash", epilog="Example: .venv/bin/python scripts/references.py hash")
+def hash_pictures() -> None:
+    """Gives pictures that were added without the extra `pdq` their PDQ hash. Safe to interrupt and to run again."""
+    from imagescreen.jobs.hash_pictures import hash_pictures as hash_all
+    from imagescreen.jobs.workbench import open_store
+
+    with open_store(read_settings()) as store, progress_bar() as progress:
+        report = hash_all(store, progress=progress)
+    for told in report.failed:
+        out.print(told, style="yellow", markup=False)
+    out.print(f"{report.hashed} pictures hashed, {len(report.failed)} could not be")
+    raise typer.Exit(1 if report.failed else 0)
 
 
 def _change(reference_ids: list[UUID], patch: dict[str, Any], actor: str | None) -> None:
