@@ -53,7 +53,7 @@ class NearCopyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     same_picture: Exceeds = Exceeds.HOLD
     near_copy: Exceeds = Exceeds.REVIEW
-    max_distance: Annotated[int, Meta(ge=0, le=64)] = MAX_PDQ_DISTANCE
+    max_distance: Annotated[int, Meta(ge=0, le=MAX_PDQ_DISTANCE)] = MAX_PDQ_DISTANCE
 
 
 class NoisyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imagescreen.matching import Copy, HashQuery, HashSnapshot, ReferenceHash
+from imagescreen.matching.pdq_search import FlatSearch, WordSearch
 
 GENERATOR = np.random.default_rng(7)
 IDS = [uuid4() for _ in range(6)]
@@ -84,3 +85,27 @@ def test_many_changes_are_merged_and_still_found() -> None:
     assert snapshot.pdq_count == 2000
     queries = [HashQuery(digest(n), None) for n in (999, 1000, 2999)]
     assert [len(found) for found in snapshot.copies(queries, max_distance=31)] == [0, 1, 1]
+
+
+def test_looking_words_up_finds_what_comparing_every_hash_finds() -> None:
+    hashes = GENERATOR.integers(0, 256, (5000, 32), dtype=np.uint8)
+    near = [turned(hashes[n].tobytes(), bits)[0] for n, bits in enumerate(GENERATOR.integers(0, 36, 400))]
+    # Spread over all words as evenly as can be, so that no word is left as it was.
+    even = hashes[400].copy().view(np.uint16)
+    even ^= np.uint16(3)
+    even[0] ^= np.uint16(2)
+    queries = np.stack([*near, even.view(np.uint8)])
+    found = [
+        {(int(q), int(row), int(distance)) for q, row, distance in zip(*search.within(queries, 31), strict=True)}
+        for search in (FlatSearch.of(hashes), WordSearch.of(hashes))
+    ]
+    assert found[0] == found[1]
+    assert (400, 400, 31) in found[1]
+    assert len(found[0]) > 300
+
+
+def test_nothing_is_found_among_no_hashes() -> None:
+    nothing = np.empty((0, 32), np.uint8)
+    query = GENERATOR.integers(0, 256, (3, 32), dtype=np.uint8)
+    assert [len(one) for one in FlatSearch.of(nothing).within(query, 31)] == [0, 0, 0]
+    assert [len(one) for one in WordSearch.of(nothing).within(query, 31)] == [0, 0, 0]
