@@ -30,6 +30,8 @@ def pictures(folder: Path, *seeds: int) -> Path:
         ("references.py", ["suspend", UNKNOWN, "--until", "soon"], "soon"),
         ("screen_packages.py", ["nowhere.csv"], "nowhere.csv"),
         ("screen_packages.py", ["nowhere.txt"], "nowhere.txt"),
+        ("import_hashes.py", ["nowhere.csv"], "nowhere.csv"),
+        ("measure_copies.py", ["nowhere"], "nowhere"),
         ("purge.py", [], "retention"),
         ("fetch_weights.py", ["no-such-model"], "no-such-model"),
         ("serve.py", ["--port", "70000"], "PORT"),
