@@ -116,7 +116,7 @@ def activate(
     """Checks a version and makes it current; what changed since it was built, servers apply on top."""
     from imagescreen.jobs.activation import activate as activate_version
     from imagescreen.jobs.workbench import open_store
-    from imagescreen.serving.loader import THRESHOLDS_FILE
+    from imagescreen.calibration.scale import THRESHOLDS_FILE
 
     settings = read_settings()
     with open_store(settings) as store:

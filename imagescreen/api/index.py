@@ -117,7 +117,7 @@ def _served_index(desk: Desk) -> ServedIndex:
         folding_problem=bench.folding.problem,
         pictures_without_vector=state.pictures_without_vector,
         policy_version=bench.policy.version,
-        thresholds_keep_policy=None if thresholds is None else bench.policy.kept_by(thresholds),
+        thresholds_keep_policy=None if thresholds is None else bench.policy.kept_by(served.scale),
         thresholds=thresholds,
         processes=processes,
     )

@@ -53,7 +53,9 @@ class ReasonCode(StrEnum):
 class Match(msgspec.Struct, frozen=True):
     """One reference that one picture resembles, by its nearest picture.
 
-    `similarity` is the cosine of the two vectors; `exceeds` says which of the two `thresholds` the score is above.
+    `similarity` is the cosine of the two vectors, `score` the same less what the picture resembles of the background;
+    `exceeds` says which of the two `thresholds` the score is above. One in `one_in` ordinary packages scores so high in
+    this category, as far as those tell that the thresholds were measured on; null before that.
     """
 
     reference_id: UUID

@@ -4,13 +4,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import select
 
-from imagescreen.calibration.thresholds import ThresholdPair, Thresholds
+from imagescreen.calibration.scale import Scale
+from imagescreen.calibration.thresholds import ThresholdPair
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferenceRow
 from imagescreen.matching import Neighbour
 from imagescreen.screening.answer import Exceeds, Match, MatchKind
+from imagescreen.serving.state import Served
 
 KNOWN_ITEM = "known_item"
 NO_THRESHOLDS = ThresholdPair(review=None, hold=None)
@@ -65,23 +69,45 @@ class ReferenceLookup:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The matches of each picture by its position, and the facts of the references in them."""
+
+    matches: Mapping[int, Sequence[Match]]
+    references: Mapping[UUID, ReferenceInfo]
+
+
+def find_matches(
+    served: Served, lookup: ReferenceLookup, vectors: Mapping[int, NDArray[np.float32]], *, limit: int
+) -> Found:
+    """What pictures, by their positions and vectors (d,), resemble: see `ranked_matches`."""
+    if not vectors:
+        return Found({}, {})
+    queries = np.stack(list(vectors.values()))
+    terms = served.scale.terms(queries)
+    found = served.snapshot.search(queries, count=limit, at_least=served.scale.floors(terms))
+    references = lookup.of({near.reference_id for one in found for near in one}, sequence=served.snapshot.sequence)
+    matches = {
+        position: ranked_matches(neighbours, references, served.scale, term=term, limit=limit)
+        for position, neighbours, term in zip(vectors, found, terms.tolist(), strict=True)
+    }
+    return Found(matches, references)
+
+
 def ranked_matches(
-    neighbours: Sequence[Neighbour],
-    references: Mapping[UUID, ReferenceInfo],
-    thresholds: Thresholds | None,
-    *,
-    limit: int,
+    neighbours: Sequence[Neighbour], references: Mapping[UUID, ReferenceInfo], scale: Scale, *, term: float, limit: int
 ) -> list[Match]:
-    """The `limit` nearest references, and every further one that exceeds a threshold; best first."""
-    matches = [_match(near, references[near.reference_id], thresholds) for near in neighbours]
+    """The `limit` nearest references, and every further one that exceeds a threshold; best first. `term` is what
+    normalisation subtracts from the similarities of the picture.
+    """
+    matches = [_match(near, references[near.reference_id], scale, near.similarity - term) for near in neighbours]
     return [match for rank, match in enumerate(matches) if rank < limit or match.exceeds is not None]
 
 
-def _match(near: Neighbour, info: ReferenceInfo, thresholds: Thresholds | None) -> Match:
+def _match(near: Neighbour, info: ReferenceInfo, scale: Scale, score: float) -> Match:
     # Only a known item can be resembled to anybody's disadvantage; genuine and no-goods references are shown.
-    flags = thresholds is not None and info.kind == KNOWN_ITEM
-    pair = thresholds.of(info.category) if thresholds is not None and flags else NO_THRESHOLDS
-    score = near.similarity
+    flags = scale.thresholds is not None and info.kind == KNOWN_ITEM
+    pair = scale.thresholds.of(info.category) if scale.thresholds is not None and flags else NO_THRESHOLDS
     exceeds = None
     if pair.hold is not None and score > pair.hold:
         exceeds = Exceeds.HOLD
@@ -97,4 +123,5 @@ def _match(near: Neighbour, info: ReferenceInfo, thresholds: Thresholds | None) 
         score=round(score, 6),
         thresholds=pair,
         exceeds=exceeds,
+        one_in=scale.one_in(info.category, score) if flags else None,
     )

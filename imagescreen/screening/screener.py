@@ -21,7 +21,6 @@ from imagescreen.errors import (
     PictureTooLarge,
     PictureUnavailable,
 )
-from imagescreen.matching import Neighbour
 from imagescreen.pictures import PictureHeader, PictureReader
 from imagescreen.screening.answer import (
     Disposition,
@@ -36,7 +35,7 @@ from imagescreen.screening.answer import (
     ScreeningAnswer,
 )
 from imagescreen.screening.disposition import Decision, decide
-from imagescreen.screening.matches import ReferenceInfo, ReferenceLookup, ranked_matches
+from imagescreen.screening.matches import ReferenceInfo, ReferenceLookup, find_matches
 from imagescreen.screening.package import Package, SubmittedPicture, check_positions, content_hash
 from imagescreen.screening.policy import Policy
 from imagescreen.screening.record import PictureRecord, ScreeningRecord
@@ -182,27 +181,8 @@ class Screener:
         vectors, problems, decoded = self._embed(served, pictures, seen)
         seen = [replace(item, problem=problems.get(item.position, item.problem)) for item in seen]
         embedded_at = time.perf_counter()
-        references: Mapping[UUID, ReferenceInfo] = {}
-        by_position: Mapping[int, Sequence[Neighbour]] = {}
-        if vectors:
-            neighbours = served.snapshot.search(
-                np.stack(list(vectors.values())),
-                count=self._matches_limit,
-                at_least=served.thresholds.lowest_review() if served.thresholds is not None else np.inf,
-            )
-            references = self._lookup.of(
-                {near.reference_id for one in neighbours for near in one}, sequence=served.snapshot.sequence
-            )
-            by_position = dict(zip(vectors, neighbours, strict=True))
-        results = [
-            _result(
-                item,
-                ranked_matches(
-                    by_position.get(item.position, ()), references, served.thresholds, limit=self._matches_limit
-                ),
-            )
-            for item in seen
-        ]
+        found = find_matches(served, self._lookup, vectors, limit=self._matches_limit)
+        results = [_result(item, found.matches.get(item.position, ())) for item in seen]
         searched = time.perf_counter()
         elapsed = ElapsedMs(
             decode=_ms(decoded - started),
@@ -210,7 +190,7 @@ class Screener:
             search=_ms(searched - embedded_at),
             total=_ms(searched - started),
         )
-        return _Matched(results, vectors, references, elapsed)
+        return _Matched(results, vectors, found.references, elapsed)
 
     def _see(self, pictures: Sequence[SubmittedPicture]) -> list[_Seen]:
         """Reads headers first, so that the pixels of the whole package are known before any is decoded."""
@@ -294,14 +274,14 @@ class Screener:
         )
 
 
-def _result(seen: _Seen, matches: list[Match]) -> PictureResult:
+def _result(seen: _Seen, matches: Sequence[Match]) -> PictureResult:
     return PictureResult(
         position=seen.position,
         status=PictureStatus.SCREENED if seen.problem is None else PictureStatus(seen.problem.code),
         sha256=seen.sha256,
         width=None if seen.header is None else seen.header.width,
         height=None if seen.header is None else seen.header.height,
-        matches=matches,
+        matches=list(matches),
         problem=None if seen.problem is None else seen.problem.problem(),
     )
 
