@@ -75,6 +75,9 @@ def _ready(desk: Desk) -> Ready:
         warnings.append("there are no measured thresholds: every package goes to review (scripts/calibrate.py)")
     if not bench.policy.kept_by(served.scale):
         warnings.append("the policy's wishes for scores changed after the version was built: run scripts/reindex.py")
+    drift = bench.drift.state
+    if drift is not None and (moved := drift.sentence()):
+        warnings.append(moved)
     return Ready("not ready" if problems else "ready", problems, warnings, round(tested.age_s, 3))
 
 

@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from imagescreen.api.worker_metrics import WORKERS_FOLDER
+from imagescreen.jobs.drift import Drift
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.screening.answer import ElapsedMs, ScreeningAnswer
 
@@ -106,6 +107,19 @@ class _IndexGauges:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self._expected = Gauge(
+            "imagescreen_expected_rate",
+            "Share of ordinary packages that are expected to reach review or more, and hold, with what came since",
+            ["level"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._moved = Gauge(
+            "imagescreen_rates_moved",
+            "1 while an expected rate has moved by more than a tenth of the promised one since the version was built",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self._loading = Gauge(
             "imagescreen_index_loading",
             "Processes of this server that are loading another index version",
@@ -144,6 +158,7 @@ class _IndexGauges:
         self._lacking.set(state.pictures_without_vector)
         self._changes.set(snapshot.changes_since_version)
         self._folding.set(1 if bench.folding.problem else 0)
+        self._observe_drift(bench.drift.state)
         self._loading.set(1 if state.loading else 0)
         self._switch.set(state.switch_s or 0)
         manifest = snapshot.manifest
@@ -155,3 +170,8 @@ class _IndexGauges:
             self._info.labels(*self._told).set(0)
         self._info.labels(*version).set(1)
         self._told = version
+
+    def _observe_drift(self, drift: Drift | None) -> None:
+        for level, rate in (("review", drift and drift.review), ("hold", drift and drift.hold)):
+            self._expected.labels(level).set(rate.expected if rate else 0)
+        self._moved.set(1 if drift is not None and drift.sentence() else 0)

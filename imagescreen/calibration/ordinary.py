@@ -51,5 +51,5 @@ class OrdinaryPackages:
 
 def highest_of_packages(scores: Scores, starts: NDArray[np.int64]) -> Scores:
     """(m,) scores of pictures -> (n,) the highest of each package; see `OrdinaryPackages`."""
-    highest: Scores = np.maximum.reduceat(scores, starts)
+    highest: Scores = np.maximum.reduceat(scores, starts) if len(starts) else np.empty(0, np.float32)
     return highest

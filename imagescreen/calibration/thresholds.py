@@ -157,10 +157,10 @@ def measure_thresholds(
         categories=pairs,
         support={
             category: Support(
-                _rate(highest, pairs, (category,), "review", rates.review * (shares[category] if divided_review else 1)),
-                _rate(highest, pairs, (category,), "hold", rates.hold * (shares[category] if divided_hold else 1)),
+                _rate(highest, pairs, (category,), "review", rates.review * (share if divided_review else 1)),
+                _rate(highest, pairs, (category,), "hold", rates.hold * (share if divided_hold else 1)),
             )
-            for category in highest
+            for category, share in shares.items()
         },
         total=Support(
             _rate(highest, pairs, tuple(highest), "review", rates.review),

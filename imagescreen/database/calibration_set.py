@@ -172,9 +172,7 @@ def remove_packages(session: Session, contents: Collection[str]) -> None:
     keys = [row[0] for row in rows if row[1] in contents]
     for start in range(0, len(keys), _CHUNK):
         chosen = keys[start : start + _CHUNK]
-        session.execute(
-            delete(CalibrationPackagePictureRow).where(CalibrationPackagePictureRow.package_id.in_(chosen))
-        )
+        session.execute(delete(CalibrationPackagePictureRow).where(CalibrationPackagePictureRow.package_id.in_(chosen)))
         session.execute(delete(CalibrationPackageRow).where(CalibrationPackageRow.id.in_(chosen)))
     unused = select(CalibrationPictureRow.id).where(
         ~exists().where(CalibrationPackagePictureRow.picture_id == CalibrationPictureRow.id)

@@ -115,9 +115,7 @@ def fill(
             for key in range(1, ordinary + 1)
         )
         session.flush()
-        session.add_all(
-            CalibrationPackagePictureRow(package_id=key, picture_id=key) for key in range(1, ordinary + 1)
-        )
+        session.add_all(CalibrationPackagePictureRow(package_id=key, picture_id=key) for key in range(1, ordinary + 1))
 
 
 def _pieces(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

@@ -1,7 +1,7 @@
 """From stored vectors to an index version on disk: no model is loaded, no other version is opened."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -51,8 +51,9 @@ class Built:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Contents:
-    """What went into the draft, and the ordinary pictures to measure it with; `labels` (n,) are rows of `categories`."""
+    """What went into the draft, and the ordinary pictures to measure with. `labels` (n,) are rows of `categories`."""
 
+    fingerprint: str
     sequence: int
     as_of: datetime
     labels: NDArray[np.int32]
@@ -83,7 +84,9 @@ def build_version(
     naming it; and when the disk does not take the version, of which nothing is left then.
     """
     with drafting(store.versions_dir, dimension=space.dimension, progress=progress) as draft:
-        contents, measured = _measured(store, policy, space, draft, progress)
+        with store.database.read() as session:
+            contents = _read_contents(session, space, draft, progress)
+        measured = _measure(store, policy, draft, contents, progress)
         check(measured)
         manifest = draft.finish(
             model=space.model,
@@ -98,12 +101,12 @@ def build_version(
     return Built(manifest, measured)
 
 
-def measure_only(
-    store: Store, policy: Policy, space: Space, ordinary: Ordinary, *, progress: Progress
-) -> Measured:
+def measure_only(store: Store, policy: Policy, space: Space, ordinary: Ordinary, *, progress: Progress) -> Measured:
     """What a build would measure with these ordinary pictures in place of the stored ones; nothing is published."""
     with drafting(store.versions_dir, dimension=space.dimension, progress=progress) as draft:
-        return _measured(store, policy, space, draft, progress, ordinary)[1]
+        with store.database.read() as session:
+            contents = _read_contents(session, space, draft, progress)
+        return _measure(store, policy, draft, replace(contents, ordinary=ordinary), progress)
 
 
 def stored_ordinary(session: Session, space: Space) -> Ordinary:
@@ -124,22 +127,17 @@ def stored_ordinary(session: Session, space: Space) -> Ordinary:
     )
 
 
-def _measured(
-    store: Store, policy: Policy, space: Space, draft: Draft, progress: Progress, ordinary: Ordinary | None = None
-) -> tuple[_Contents, Measured]:
-    with store.database.read() as session:
-        contents = _read_contents(session, space, draft, progress)
-    measured = measure(
-        ordinary or contents.ordinary,
+def _measure(store: Store, policy: Policy, draft: Draft, contents: _Contents, progress: Progress) -> Measured:
+    return measure(
+        contents.ordinary,
         draft.vectors,
         contents.labels,
         contents.categories,
-        fingerprint=space.fingerprint,
+        fingerprint=contents.fingerprint,
         wishes=policy.wishes,
         near_duplicate=store.settings.near_duplicate_similarity,
         progress=progress,
     )
-    return contents, measured
 
 
 def lacking_vectors(what: str, count: int, space: Space) -> BrokenIndex:
@@ -171,4 +169,4 @@ def _read_contents(session: Session, space: Space, draft: Draft, progress: Progr
         labels.append(chunk.labels)
         seen += chunk.seen
         progress("reading vectors", seen, total)
-    return _Contents(sequence, as_of, np.concatenate(labels), references.categories, ordinary)
+    return _Contents(space.fingerprint, sequence, as_of, np.concatenate(labels), references.categories, ordinary)

@@ -1,6 +1,6 @@
 """What ordinary pictures resemble: from stored vectors to a version's scale of scores, with its thresholds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,8 +77,7 @@ def measure(
     asked = np.concatenate([ordinary.vectors, ordinary.background])
     best = _best_by_label(asked, vectors, labels, len(categories), progress)
     present = np.unique(labels[labels >= 0]).tolist()
-    background_best, similarities = best[:, len(ordinary.vectors) :], best[present, : len(ordinary.vectors)]
-    kept = np.flatnonzero(background_best.max(axis=0) < near_duplicate)
+    kept = np.flatnonzero(best[:, len(ordinary.vectors) :].max(axis=0) < near_duplicate)
     left_out = [ordinary.names[row] for row in sorted(set(range(len(ordinary.background))) - set(kept.tolist()))]
     scale = RAW_SCORES
     if len(kept):
@@ -90,23 +89,23 @@ def measure(
     if not len(ordinary.sizes):
         why = "there are no calibration packages: run scripts/calibrate.py"
         return Measured(scale, why, left_out, lost=ordinary.lost)
-    return _calibrated(
-        ordinary, scale, similarities, [categories[row] for row in present], fingerprint, wishes, left_out
-    )
+    by_category = {categories[row]: best[row, : len(ordinary.vectors)] for row in present}
+    return _calibrated(ordinary, scale, by_category, left_out, fingerprint=fingerprint, wishes=wishes)
 
 
 def _calibrated(
     ordinary: Ordinary,
     scale: Scale,
-    similarities: NDArray[np.float32],
-    categories: Sequence[str],
+    similarities: Mapping[str, NDArray[np.float32]],
+    left_out: Sequence[str],
+    *,
     fingerprint: str,
     wishes: Wishes,
-    left_out: Sequence[str],
 ) -> Measured:
-    """`similarities` (c, m): of each of the categories with references, the best one to each ordinary picture."""
+    """`similarities`: for each category with references, (m,) the best one to each ordinary picture."""
     starts = np.cumsum(ordinary.sizes) - ordinary.sizes
-    known = _of_packages(similarities.max(axis=0, initial=-1) >= SAME_PICTURE, starts)
+    nearest = np.max(np.stack([np.full(len(ordinary.vectors), -1, np.float32), *similarities.values()]), axis=0)
+    known = _of_packages(nearest >= SAME_PICTURE, starts)
     in_background = np.zeros(len(starts), np.bool_)
     terms = scale.terms(ordinary.vectors).astype(np.float32)
     if scale.normaliser is not None:
@@ -115,10 +114,8 @@ def _calibrated(
     rows = np.repeat(counts, ordinary.sizes)
     sizes = ordinary.sizes[counts]
     kept_starts = np.cumsum(sizes) - sizes
-    scores = similarities[:, rows] - terms[rows]
     highest = {
-        category: highest_of_packages(scores[row], kept_starts) if len(sizes) else np.empty(0, np.float32)
-        for row, category in enumerate(categories)
+        category: highest_of_packages(own[rows] - terms[rows], kept_starts) for category, own in similarities.items()
     }
     left = (left_out, int(known.sum()), int(in_background.sum()), ordinary.lost)
     try:

@@ -39,7 +39,8 @@ class _Task:
 
 
 def reembed(bench: Workbench, encoder: Encoder, progress: Progress) -> int:
-    """Gives every reference, calibration and background picture whose bytes are kept a vector of `encoder`, and returns how many lacked one.
+    """Gives every reference, calibration and background picture whose bytes are kept a vector of `encoder`, and returns
+    how many lacked one.
 
     Raises BrokenInstallation that names the picture whose stored bytes are gone or damaged.
     """

@@ -8,7 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import now
-from imagescreen.database.tables import BackgroundPictureRow, CalibrationPictureRow, ReferencePictureRow, ScreeningPictureRow
+from imagescreen.database.tables import (
+    BackgroundPictureRow,
+    CalibrationPictureRow,
+    ReferencePictureRow,
+    ScreeningPictureRow,
+)
 from imagescreen.jobs.progress import Progress
 from imagescreen.jobs.workbench import Store
 

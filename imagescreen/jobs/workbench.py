@@ -11,6 +11,7 @@ from imagescreen.database.group_commit import GroupCommit
 from imagescreen.database.migrate import migrate
 from imagescreen.database.session import Database
 from imagescreen.embedding.cache import VectorCache
+from imagescreen.jobs.drift import DriftWatch
 from imagescreen.jobs.folding import Folding
 from imagescreen.pictures import DecodingBudget, PictureLimits, PictureReader
 from imagescreen.references.catalogue import Catalogue
@@ -45,6 +46,7 @@ class Workbench(Store):
     loader: Loader
     follower: Follower
     folding: Folding
+    drift: DriftWatch
     catalogue: Catalogue
     enrolment: Enrolment
     record: ScreeningRecord
@@ -84,6 +86,8 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
         stack.callback(follower.close)
         folding = Folding(settings, database, follower)
         stack.callback(folding.close)
+        drift = DriftWatch(database, follower.serving)
+        stack.callback(drift.close)
         writer = GroupCommit(database)
         stack.callback(writer.close)
         record = ScreeningRecord(database, writer)
@@ -106,6 +110,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
             loader=loader,
             follower=follower,
             folding=folding,
+            drift=drift,
             catalogue=Catalogue(database, files, on_change=follower.catch_up),
             enrolment=enrolment,
             record=record,

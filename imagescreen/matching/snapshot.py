@@ -134,9 +134,9 @@ class IndexSnapshot:
 
         Each list has the `count` nearest references (fewer when there are fewer) and besides every reference with a
         similarity of `at_least` or more, one limit for all queries or (n,), one for each. A reference is there once,
-        with its most similar picture; of equal ones the lower picture id comes first. Similarities are exact, and the same whatever other queries are asked at the same
-        time. Nothing is missed, but for a version of inverted lists what lies in lists that are not looked at; its
-        manifest tells the recall that was measured.
+        with its most similar picture; of equal ones the lower picture id comes first. Similarities are exact, and the
+        same whatever other queries are asked at the same time. Nothing is missed, but for a version of inverted lists
+        what lies in lists that are not looked at; its manifest tells the recall that was measured.
 
         Raises UnsoundVector for queries that are not so, InvalidContent for a negative count, a NaN limit or another
         number of limits than of queries.

@@ -13,7 +13,8 @@ BUILD_COMMAND = "scripts/reindex.py"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Model, index, and the scale of scores with its thresholds, that belong together. One screening takes one of these and stays with it.
+    """Model, index, and the scale of scores with its thresholds, that belong together. One screening takes one of these
+    and stays with it.
 
     `has_known_items`: some reference of kind `known_item` can match now; without one, `clear` would mean nothing.
     """

@@ -1,0 +1,40 @@
+"""What a stored screening would be today, from its stored vectors: no picture is read, and nothing is stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagescreen.screening.answer import Disposition, PictureResult, PictureStatus
+from imagescreen.screening.disposition import decide
+from imagescreen.screening.matches import ReferenceLookup, find_matches
+from imagescreen.screening.policy import Policy
+from imagescreen.serving.state import Served
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScreenedPicture:
+    """How a picture of a screening was seen; `vector` (d,) when it was screened."""
+
+    position: int
+    status: PictureStatus
+    vector: NDArray[np.float32] | None
+
+
+def disposition_of(
+    served: Served, lookup: ReferenceLookup, policy: Policy, pictures: Sequence[ScreenedPicture], *, limit: int
+) -> Disposition:
+    """With `limit` as the nearest references that are looked at besides those that exceed a threshold."""
+    vectors = {picture.position: picture.vector for picture in pictures if picture.vector is not None}
+    found = find_matches(served, lookup, vectors, limit=limit)
+    results = [
+        PictureResult(picture.position, picture.status, matches=list(found.matches.get(picture.position, ())))
+        for picture in pictures
+    ]
+    return decide(
+        results,
+        policy,
+        actions={reference_id: info.suggested_action for reference_id, info in found.references.items()},
+        calibrated=served.thresholds is not None,
+    ).disposition
