@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -141,7 +140,6 @@ def test_a_policy_whose_rates_changed_is_noticed(opened: Open, tmp_path: Path) -
     path = tmp_path / "policy.toml"
     path.write_text("[rates]\nreview = 0.05\nhold = 0.01\n")
     bench = opened(policy_file=path)
-    thresholds: Any = bench.follower.serving.current().thresholds
-    assert not bench.policy.kept_by(thresholds)
-    rebuilt = reindex(bench, built_by="test").thresholds
-    assert rebuilt is not None and bench.policy.kept_by(rebuilt)
+    assert not bench.policy.kept_by(bench.follower.serving.current().scale)
+    reindex(bench, built_by="test")
+    assert bench.policy.kept_by(bench.follower.serving.current().scale)
