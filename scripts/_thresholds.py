@@ -42,6 +42,12 @@ def show_measured(measured: Measured) -> None:
     ):
         if count:
             out.print(f"{count} calibration packages are left out: {why}", style="yellow")
+    if measured.unused_shares:
+        out.print(
+            f"the policy gives shares to categories without references: {', '.join(measured.unused_shares)}",
+            style="yellow",
+            markup=False,
+        )
     if measured.thresholds is None:
         out.print(
             f"no thresholds, so every package goes to review: {measured.uncalibrated}", style="yellow", markup=False

@@ -15,7 +15,7 @@ import typer
 from _console import DONE, SOME_REJECTED, low_priority, new_app, out, progress_bar, run
 from _thresholds import show_built, show_measured, show_preview
 
-from imagescreen.errors import InvalidContent, WrongUse
+from imagescreen.errors import IndexUnavailable, InvalidContent, WrongUse
 from imagescreen.settings import read_settings
 
 if TYPE_CHECKING:
@@ -171,12 +171,14 @@ def _show_what_would_change(
 
     embedded, rejected = embed_all(bench, offered.packages(), total=offered.total, progress=progress)
     measured = measure_with(bench, [*stored, *embedded], replace=replace, progress=progress)
-    seen = preview(bench, measured.scale, sample=sample, progress=progress)
     rejected = [*offered.unreadable, *rejected]
     for name, why in rejected:
         out.print(f"rejected: {name}: {why}", markup=False)
     show_measured(measured)
-    show_preview(seen)
+    try:
+        show_preview(preview(bench, measured.scale, sample=sample, progress=progress))
+    except IndexUnavailable as error:
+        out.print(f"no stored screenings can be compared: {error.detail}", style="yellow", markup=False)
     out.print("nothing was stored (--dry-run)")
     return len(rejected)
 

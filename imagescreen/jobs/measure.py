@@ -43,7 +43,8 @@ class Measured:
 
     `left_out`: background pictures that have become near-duplicates of references, by name. `known_items`: ordinary
     packages left out because they show a known item, `in_background`: because they show a background picture, and
-    `lost`: because their pictures can no longer be embedded.
+    `lost`: because their pictures can no longer be embedded. `unused_shares`: categories that the policy gives a share
+    and that have no references.
     """
 
     scale: Scale = RAW_SCORES
@@ -52,6 +53,7 @@ class Measured:
     known_items: int = 0
     in_background: int = 0
     lost: int = 0
+    unused_shares: Sequence[str] = ()
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -117,7 +119,8 @@ def _calibrated(
     highest = {
         category: highest_of_packages(own[rows] - terms[rows], kept_starts) for category, own in similarities.items()
     }
-    left = (left_out, int(known.sum()), int(in_background.sum()), ordinary.lost)
+    unused = sorted(wishes.shares.keys() - similarities.keys())
+    left = (left_out, int(known.sum()), int(in_background.sum()), ordinary.lost, unused)
     try:
         thresholds = measure_thresholds(
             highest,
