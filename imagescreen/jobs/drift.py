@@ -108,12 +108,13 @@ class DriftWatch:
 
     def _run(self) -> None:
         lower_priority_of_thread()
-        while not self._stop.wait(LOOK_S):
+        while not self._stop.is_set():
             try:
                 self.look()
             except Exception as error:
                 # The thread must outlive whatever happened, a database that is away for one.
                 self._log.warning("drift_not_measured", exc_info=error)
+            self._stop.wait(LOOK_S)
 
     def _categories(self, reference_ids: list[UUID]) -> Mapping[UUID, str]:
         """Those of the known items among them."""

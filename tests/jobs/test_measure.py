@@ -17,10 +17,11 @@ from imagescreen.database.tables import ReferenceVectorRow
 from imagescreen.database.vectors import to_blob
 from imagescreen.errors import BrokenIndex
 from imagescreen.evaluation.reindex_benchmark import CATEGORIES, PICTURES_A_REFERENCE
+from imagescreen.jobs.build import Built
 from imagescreen.jobs.reindex import rebuild
 from imagescreen.jobs.workbench import Store
 from imagescreen.matching import open_version
-from imagescreen.screening.policy import Policy, read_policy
+from imagescreen.screening.policy import read_policy
 from tests.jobs.synthetic import DIMENSION, fingerprint, synthetic_store
 from tests.matching.material import near, normalised, unit_vectors
 
@@ -66,8 +67,8 @@ def add_background(store: Store, vectors: Vectors) -> None:
         add_background_pictures(session, pictures, source="test", fingerprint=fingerprint())
 
 
-def build(store: Store, policy: Policy = POLICY):  # type: ignore[no-untyped-def]
-    return rebuild(store, policy, built_by="test")
+def build(store: Store) -> Built:
+    return rebuild(store, POLICY, built_by="test")
 
 
 def test_thresholds_are_those_of_looking_at_every_pair_of_pictures(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_thresholds_are_those_of_looking_at_every_pair_of_pictures(tmp_path: Pat
     assert thresholds is not None and thresholds.packages == PACKAGES
     wide = background.astype(np.float64)
     highest: dict[str, Vectors] = {}
-    for place, category in enumerate(sorted(CATEGORIES)):
+    for category in CATEGORIES:
         rows = np.arange(PICTURES) // PICTURES_A_REFERENCE % len(CATEGORIES) == CATEGORIES.index(category)
         scores = [
             max(
@@ -93,10 +94,11 @@ def test_thresholds_are_those_of_looking_at_every_pair_of_pictures(tmp_path: Pat
         highest[category] = np.array(scores, np.float32)
         review = conformal_threshold(highest[category], RATES.review / 4)
         assert thresholds.categories[category].review == pytest.approx(review, abs=3e-6)
-        assert thresholds.shares[category] == 0.25, place
+        assert thresholds.shares[category] == 0.25
     anywhere = np.max(list(highest.values()), axis=0)
     hold = conformal_threshold(anywhere, RATES.hold)
-    assert {pair.hold for pair in thresholds.categories.values()} == {pytest.approx(hold, abs=3e-6)}
+    (common,) = {pair.hold for pair in thresholds.categories.values()}
+    assert common == pytest.approx(hold, abs=3e-6)
     # What a server reads from the version is what the build measured.
     scale = decode_scale(opened.attachments, fingerprint=fingerprint(), dimension=DIMENSION)
     assert scale.thresholds == thresholds and scale.normalisation == built.measured.scale.normalisation
