@@ -110,7 +110,7 @@ def decode_scale(files: Mapping[str, Content], *, fingerprint: str, dimension: i
 
 
 def _content(array: NDArray[np.float32] | NDArray[np.int64], dtype: str) -> memoryview:
-    return memoryview(np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8).data
 
 
 def _floats(files: Mapping[str, Content], name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -187,7 +187,10 @@ def above_any(highest: Mapping[str, Scores], thresholds: Thresholds, name: str) 
     """(n,) which packages exceed the threshold `name` (`review` or `hold`) of any category. Whatever exceeds a hold
     threshold exceeds the review threshold of its category too.
     """
-    return np.any([_above(s, getattr(thresholds.of(category), name)) for category, s in highest.items()], axis=0)
+    above: NDArray[np.bool_] = np.any(
+        [_above(scores, getattr(thresholds.of(category), name)) for category, scores in highest.items()], axis=0
+    )
+    return above
 
 
 def encode_thresholds(thresholds: Thresholds) -> bytes:
