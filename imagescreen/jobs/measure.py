@@ -79,8 +79,8 @@ def measure(
     asked = np.concatenate([ordinary.vectors, ordinary.background])
     best = _best_by_label(asked, vectors, labels, len(categories), progress)
     present = np.unique(labels[labels >= 0]).tolist()
-    kept = np.flatnonzero(best[:, len(ordinary.vectors) :].max(axis=0) < near_duplicate)
-    left_out = [ordinary.names[row] for row in sorted(set(range(len(ordinary.background))) - set(kept.tolist()))]
+    kept = np.flatnonzero(best[:, len(ordinary.vectors) :].max(axis=0) < near_duplicate).tolist()
+    left_out = [ordinary.names[row] for row in sorted(set(range(len(ordinary.background))) - set(kept))]
     scale = RAW_SCORES
     if len(kept):
         normaliser = Normaliser(ordinary.background[kept], wishes.normalisation.beta, wishes.normalisation.k)
