@@ -1,7 +1,8 @@
 """From raw similarities to scores: less what a picture resembles of ordinary goods anyway."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 import numpy as np
@@ -37,15 +38,26 @@ class Normalisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fingerprint: str
 
 
+Vectors: TypeAlias = NDArray[np.float32]
+NearestRows: TypeAlias = Callable[[Vectors, Vectors, int], NDArray[np.int64]]
+"""(vectors (m, d), queries (n, d), k) -> (n, k) rows of the k vectors that are nearest to each query, in any order."""
+
+
+def nearest_by_product(vectors: Vectors, queries: Vectors, k: int) -> NDArray[np.int64]:
+    """With one product of matrices: best for many queries. For a few, numpy's threads wait for each other too long."""
+    return np.argpartition(queries @ vectors.T, -k, axis=1)[:, -k:]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Normaliser:
     """Scores of queries against anything are their similarities less the query's term; `background` (m, d) float32 of
     unit length, m at least 1, may be a map of a file.
     """
 
-    background: NDArray[np.float32]
+    background: Vectors
     beta: float
     k: int
+    nearest: NearestRows = nearest_by_product
 
     def terms(self, queries: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n,) what is subtracted from every similarity of each of `queries` (n, d) float32, unit length.
@@ -62,11 +74,10 @@ class Normaliser:
 
     def _terms(self, queries: NDArray[np.float32]) -> NDArray[np.float64]:
         k = min(self.k, len(self.background))
-        similarities = queries @ self.background.T
-        rows = np.argpartition(similarities, -k, axis=1)[:, -k:]
-        # Again and exactly: a product of matrices rounds differently with the number of queries at a time.
+        rows = self.nearest(self.background, queries, k)
+        # Again and exactly: products of matrices round differently with the number of queries at a time.
         exact = (self.background[rows].astype(np.float64) * queries[:, np.newaxis]).sum(axis=2)
-        # Summed in the order of their size, since the order of the partition is not defined.
+        # Summed in the order of their size, since that of the rows is not defined.
         terms: NDArray[np.float64] = self.beta * np.sort(exact, axis=1).mean(axis=1)
         return terms
 

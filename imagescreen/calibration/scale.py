@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagescreen.calibration.normalisation import (
+    NearestRows,
     Normalisation,
     Normaliser,
     decode_normalisation,
     encode_normalisation,
+    nearest_by_product,
 )
 from imagescreen.calibration.ordinary import OrdinaryPackages
 from imagescreen.calibration.thresholds import Thresholds, decode_thresholds, encode_thresholds
@@ -80,8 +82,11 @@ def encode_scale(scale: Scale) -> dict[str, Content]:
     return files
 
 
-def decode_scale(files: Mapping[str, Content], *, fingerprint: str, dimension: int) -> Scale:
+def decode_scale(
+    files: Mapping[str, Content], *, fingerprint: str, dimension: int, nearest: NearestRows = nearest_by_product
+) -> Scale:
     """What an index version of this embedding space says; arrays are views of its files, which may be mapped.
+    `nearest` is how the background is looked through.
 
     Raises BrokenIndex when a file is damaged or missing, or belongs to another model or background.
     """
@@ -91,7 +96,7 @@ def decode_scale(files: Mapping[str, Content], *, fingerprint: str, dimension: i
         background = _floats(files, BACKGROUND_FILE, (normalisation.pictures, dimension))
         if not len(background):
             raise BrokenIndex("its background is empty")
-        normaliser = Normaliser(background, normalisation.beta, normalisation.k)
+        normaliser = Normaliser(background, normalisation.beta, normalisation.k, nearest)
     if THRESHOLDS_FILE in files:
         thresholds = decode_thresholds(
             files[THRESHOLDS_FILE],

@@ -15,7 +15,7 @@ from imagescreen.embedding.encoder import Encoder
 from imagescreen.evaluation.listing_photos import drawn_photos
 from imagescreen.evaluation.machine import described
 from imagescreen.evaluation.synthetic import Catalogue
-from imagescreen.matching import IndexSnapshot, PictureChange
+from imagescreen.matching import IndexSnapshot, PictureChange, nearest_rows
 from imagescreen.pictures import PictureReader
 from imagescreen.serving.embed import prepare
 
@@ -56,7 +56,7 @@ def measure_scores(plan: ScoresPlan, encoder: Encoder, reader: PictureReader) ->
     changes = [PictureChange(row + 1, UUID(int=row + 1), vector) for row, vector in enumerate(vectors)]
     snapshot = IndexSnapshot.empty(encoder.fingerprint, encoder.dimension).with_changes(changes, 1)
     background = catalogue.unrelated(plan.background)
-    scale = Scale(normaliser=Normaliser(background, _BETA, _K))
+    scale = Scale(normaliser=Normaliser(background, _BETA, _K, nearest_rows))
     photos = drawn_photos(plan.packages)
     rounds: list[tuple[float, float, float]] = []
     for _ in range(plan.rounds + 1):

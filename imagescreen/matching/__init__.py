@@ -2,6 +2,7 @@
 
 from imagescreen.matching.changes import PictureChange
 from imagescreen.matching.draft import Draft, drafting, write_version
+from imagescreen.matching.exact import nearest_rows
 from imagescreen.matching.index_type import IndexType
 from imagescreen.matching.manifest import FileRecord, VersionManifest
 from imagescreen.matching.opened_files import FilesNow
@@ -24,6 +25,7 @@ __all__ = [
     "delete_version",
     "drafting",
     "list_versions",
+    "nearest_rows",
     "open_version",
     "set_search_threads",
     "write_version",

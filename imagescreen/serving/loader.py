@@ -6,7 +6,7 @@ from imagescreen.calibration.scale import decode_scale
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.embedding.encoder import Encoder, TrainedOnly, load_encoder
 from imagescreen.errors import FingerprintMismatch
-from imagescreen.matching import IndexSnapshot, open_version, set_search_threads
+from imagescreen.matching import IndexSnapshot, nearest_rows, open_version, set_search_threads
 from imagescreen.serving.state import Served
 from imagescreen.settings import Settings
 
@@ -48,7 +48,12 @@ class Loader:
         """
         opened = open_version(self.versions_dir, name)
         manifest = opened.manifest
-        scale = decode_scale(opened.attachments, fingerprint=manifest.fingerprint, dimension=manifest.dimension)
+        scale = decode_scale(
+            opened.attachments,
+            fingerprint=manifest.fingerprint,
+            dimension=manifest.dimension,
+            nearest=nearest_rows,
+        )
         batcher = running
         if batcher is None or batcher.encoder.fingerprint != manifest.fingerprint:
             encoder = self.encoder(manifest.model)

@@ -10,6 +10,7 @@ from imagescreen.calibration.normalisation import (
     encode_normalisation,
 )
 from imagescreen.errors import BrokenIndex
+from imagescreen.matching import nearest_rows
 from tests.matching.material import unit_vectors
 
 
@@ -20,12 +21,13 @@ def test_the_term_is_beta_times_the_mean_of_the_highest_similarities(
 ) -> None:
     background, asked = unit_vectors(pictures, 24, seed), unit_vectors(queries, 24, seed + 1000)
     terms = Normaliser(background, beta, k).terms(asked)
+    assert Normaliser(background, beta, k, nearest_rows).terms(asked) == pytest.approx(terms, abs=1e-9)
     highest = np.sort(asked.astype(np.float64) @ background.astype(np.float64).T, axis=1)[:, -k:]
     assert terms == pytest.approx(beta * highest.mean(axis=1), abs=1e-9)
 
 
 def test_a_query_has_the_same_term_alone_and_among_others() -> None:
-    normaliser = Normaliser(unit_vectors(500, 64), 0.5, 10)
+    normaliser = Normaliser(unit_vectors(500, 64), 0.5, 10, nearest_rows)
     queries = unit_vectors(40, 64, seed=1)
     together = normaliser.terms(queries)
     assert together.tolist() == [normaliser.terms(query[np.newaxis])[0] for query in queries]
