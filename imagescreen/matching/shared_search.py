@@ -43,6 +43,11 @@ class SharedSearch:
         self._searching = False
         self._waiting: list[_Search] = []
 
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for a search under way to end."""
+        return len(self._waiting)
+
     def search(self, snapshot: IndexSnapshot, queries: NDArray[np.float32], *, count: int, at_least: float) -> Found:
         """See `IndexSnapshot.search`: the same answers, and the same errors for the one who caused them."""
         own = _Search(snapshot, queries, count, at_least)
