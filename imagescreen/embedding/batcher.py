@@ -56,7 +56,10 @@ class Batcher:
         self._busy = 0
         self._closed = False
         self._workers = [
-            threading.Thread(target=self._work, name=f"encoder-{lane}", daemon=True) for lane in range(encoder.lanes)
+            threading.Thread(
+                target=self._work, args=(encoder.batch_memory(max_batch),), name=f"encoder-{lane}", daemon=True
+            )
+            for lane in range(encoder.lanes)
         ]
 
     @property
@@ -147,8 +150,7 @@ class Batcher:
         with self._changed:
             self._queue = deque(picture for picture in self._queue if picture.job is not job)
 
-    def _work(self) -> None:
-        memory = self.encoder.batch_memory(self._max_batch)
+    def _work(self, memory: NDArray[np.float32]) -> None:
         while batch := self._next_batch():
             self._run(batch, memory)
             with self._changed:

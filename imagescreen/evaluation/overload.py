@@ -16,7 +16,6 @@ CONNECTIONS = 480
 """More than the service accepts at a time, so that every further request is sent when it is due."""
 
 RECOVERY_S = 5.0
-_AFTER_S = 30.0
 _SAMPLE_S = 1.0
 
 Make = Callable[[int], Request]
@@ -70,8 +69,9 @@ def measure_overload(
     recorded: Callable[[str], int],
     resident_mib: Callable[[], float],
     seconds: float,
+    after_s: float = 30.0,
 ) -> Overload:
-    """Offers FACTOR times what the service can take for `seconds`, then as many clients as before for 30 s.
+    """Offers FACTOR times what the service can take for `seconds`, then as many clients as before for `after_s`.
 
     `make` gives the requests of a named part of this, `recorded` tells how many packages of a part are in the database.
     """
@@ -99,11 +99,11 @@ def measure_overload(
             time.sleep(seconds)
             over_at = time.monotonic()
             # What was accepted before is still being worked on, and counts.
-            after = run_load(url, make("after"), clients=CLIENTS, seconds=_AFTER_S)
+            after = run_load(url, make("after"), clients=CLIENTS, seconds=after_s)
             during = offered.result()
         finally:
             ended.set()
-    first, last = over_at + RECOVERY_S, over_at + _AFTER_S
+    first, last = over_at + min(RECOVERY_S, after_s / 2), over_at + after_s
     answered = sum(a.good and first <= a.ended <= last for a in (*during.answers, *after.answers))
     return Overload(
         before=before,

@@ -3,10 +3,12 @@
 import asyncio
 import shutil
 import socket
+import sqlite3
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from types import FrameType
@@ -20,7 +22,8 @@ from uvicorn import Config, Server
 
 import imagescreen
 from imagescreen.app import create_app
-from imagescreen.evaluation.http_load import multipart
+from imagescreen.evaluation.http_load import Request, form, multipart
+from imagescreen.evaluation.overload import measure_overload
 from imagescreen.jobs.workbench import open_workbench
 from tests.api.test_operations import CLEARED, add_reference, eventually, screen
 from tests.conftest import Service, serving, settings_of
@@ -64,6 +67,26 @@ def test_past_its_bound_requests_are_refused_with_a_time_to_try_again_and_the_ac
             assert stored.json()["package_id"] == answer.json()["package_id"]
     # It serves as before, at once.
     assert screen(small_service.client, "after").status_code == 201
+
+
+def test_four_times_the_load_loses_nothing_that_was_accepted(small_service: Service) -> None:
+    def make(part: str) -> Callable[[int], Request]:
+        def request(number: int) -> Request:
+            body, content_type = form({"package": f'{{"package_id": "{part}-{number}"}}'.encode()}, {"a.jpg": CLEARED})
+            return Request("/v1/screenings", body, content_type)
+
+        return request
+
+    def recorded(part: str) -> int:
+        with closing(sqlite3.connect(small_service.home / "data" / "imagescreen.sqlite3")) as connection:
+            counted = connection.execute("SELECT count(*) FROM screening WHERE package_id LIKE ?", (f"{part}-%",))
+            return int(counted.fetchone()[0])
+
+    over = measure_overload(small_service.url, make, recorded=recorded, resident_mib=lambda: 1.0, seconds=2, after_s=1)
+    assert over.refused > 0
+    assert over.during.good > 0
+    assert over.during.good + over.refused == len(over.during.answers)
+    assert (over.recorded, over.lost) == (over.during.good, 0)
 
 
 def test_a_caller_that_hangs_up_is_not_worked_for_and_leaves_no_record(small_service: Service) -> None:
