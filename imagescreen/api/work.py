@@ -52,8 +52,11 @@ class Desk:
         finally:
             self._bodies.release_on_behalf_of(token)
 
-    async def receive(self, body: Awaitable[T], patience: Patience) -> T:
-        """Raises RequestTimeout when a body does not arrive in time: a slow sender must not keep its slot."""
+    async def receive(self, body: Awaitable[T], patience: Patience | None = None) -> T:
+        """Raises RequestTimeout when a body does not arrive in time: a slow sender must not keep its slot.
+
+        What it takes to arrive does not count in `patience`.
+        """
         started = time.monotonic()
         try:
             with fail_after(self.bench.settings.body_timeout_s):
@@ -61,7 +64,8 @@ class Desk:
         except TimeoutError:
             raise RequestTimeout(f"the body did not arrive within {self.bench.settings.body_timeout_s:g} s") from None
         finally:
-            patience.extend(time.monotonic() - started)
+            if patience is not None:
+                patience.extend(time.monotonic() - started)
 
     async def answer(
         self, request: Request[Any, Any, Any], patience: Patience, call: Callable[..., T], *args: Any

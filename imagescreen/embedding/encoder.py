@@ -147,7 +147,7 @@ class Encoder:
         import torch
 
         if not hasattr(self._streams, "stream"):
-            self._streams.stream = torch.cuda.Stream()
+            self._streams.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         return torch.cuda.stream(self._streams.stream)
 
     def encode_words(self, phrases: Sequence[str]) -> NDArray[np.float32]:

@@ -45,7 +45,8 @@ def variants(model: Any, side: int) -> dict[str, Run]:
         return eager(pixels.contiguous(memory_format=torch.channels_last))
 
     example = torch.zeros(2, 3, side, side)
-    frozen = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(model.visual, example).eval()))
+    traced = torch.jit.trace(model.visual, example)  # type: ignore[no-untyped-call]
+    frozen = torch.jit.optimize_for_inference(torch.jit.freeze(traced.eval()))
     return {
         "as it is": eager,
         "channels last": channels_last,
@@ -107,7 +108,8 @@ def share_cores(encoder: Encoder, decoders: int, seconds: float) -> dict[str, fl
 
 
 def _unit(vectors: "torch.Tensor") -> "torch.Tensor":
-    return vectors.float() / vectors.float().norm(dim=1, keepdim=True)
+    unit: torch.Tensor = vectors.float() / vectors.float().norm(dim=1, keepdim=True)
+    return unit
 
 
 def _children(chosen: argparse.Namespace) -> None:
