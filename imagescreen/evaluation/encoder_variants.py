@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ from imagescreen.settings import Device, DType
 if TYPE_CHECKING:
     import torch
 
+AS_IS = "as it is"
+VARIANTS = ("channels-last", "frozen", "compiled")
 BATCHES = (1, 8, 32)
 THREADS = ((1, 1), (1, 2), (2, 1), (2, 2))
 _BATCH = 8
@@ -48,25 +50,26 @@ def variants(model: Any, side: int) -> dict[str, Run]:
     traced = torch.jit.trace(model.visual, example)  # type: ignore[no-untyped-call]
     frozen = torch.jit.optimize_for_inference(torch.jit.freeze(traced.eval()))
     return {
-        "as it is": eager,
-        "channels last": channels_last,
+        AS_IS: eager,
+        "channels-last": channels_last,
         "frozen": frozen,
         "compiled": torch.compile(eager, dynamic=True),
     }
 
 
-def compare(encoder: Encoder, rounds: int) -> None:
+def compare(encoder: Encoder, wanted: Sequence[str], batches: Sequence[int], rounds: int) -> None:
     """Prints a row for each variant and batch: ms of processor time a picture, least cosine to the model as it is."""
     import torch
 
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        ways = variants(encoder._model.towers, encoder.input_side)
-        for batch in BATCHES:
+        every = variants(encoder._model.towers, encoder.input_side)
+        ways = {name: every[name] for name in (AS_IS, *wanted)}
+        for batch in batches:
             pixels = torch.randn(batch, 3, encoder.input_side, encoder.input_side, generator=generator)
             best = dict.fromkeys(ways, float("inf"))
-            expected = _unit(ways["as it is"](pixels))
+            expected = _unit(ways[AS_IS](pixels))
             cosines = {name: float((_unit(way(pixels)) * expected).sum(1).min()) for name, way in ways.items()}
             for _ in range(rounds):
                 for name, way in ways.items():
@@ -74,7 +77,7 @@ def compare(encoder: Encoder, rounds: int) -> None:
                     way(pixels)
                     best[name] = min(best[name], 1000 * (time.process_time() - started) / batch)
             for name, ms in best.items():
-                ratio = ms / best["as it is"]
+                ratio = ms / best[AS_IS]
                 print(f"| {name} | {batch} | {ms:.1f} | {ratio:.2f} | {cosines[name]:.6f} |", flush=True)  # noqa: T201
 
 
@@ -130,6 +133,8 @@ def main() -> None:
     parser.add_argument("what", choices=("variants", "threads", "one"))
     parser.add_argument("--model", required=True)
     parser.add_argument("--weights-dir", type=Path, default=Path("weights"))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
+    parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--torch-threads", type=int, default=1)
@@ -147,7 +152,7 @@ def main() -> None:
         trained=TrainedOnly.WAIVED,
     )
     if chosen.what == "variants":
-        compare(encoder, chosen.rounds)
+        compare(encoder, chosen.variants, chosen.batches, chosen.rounds)
     else:
         print(json.dumps(share_cores(encoder, chosen.decoders, chosen.seconds)))  # noqa: T201
 
