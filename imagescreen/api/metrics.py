@@ -14,6 +14,7 @@ from imagescreen.jobs.drift import Drift
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.screening.answer import ElapsedMs, ScreeningAnswer
 
+_STAGES = ("decode", "embed", "search", "total")
 _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -22,7 +23,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._stage = Histogram(
+        stage_seconds = Histogram(
             "imagescreen_stage_seconds",
             "Time of one stage of one request",
             ["stage"],
@@ -35,11 +36,13 @@ class Metrics:
         self._pictures = Counter(
             "imagescreen_pictures", "Pictures of screened packages", ["status"], registry=self._registry
         )
+        # Looking labels up costs more than counting.
+        self._stages = {stage: stage_seconds.labels(stage) for stage in _STAGES}
         self._index = _IndexGauges(self._registry)
 
     def stages(self, elapsed: ElapsedMs) -> None:
-        for stage in ("decode", "embed", "search", "total"):
-            self._stage.labels(stage).observe(getattr(elapsed, stage) / 1000)
+        for stage, histogram in self._stages.items():
+            histogram.observe(getattr(elapsed, stage) / 1000)
 
     def screening(self, answer: ScreeningAnswer) -> None:
         self.stages(answer.elapsed_ms)

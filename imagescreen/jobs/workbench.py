@@ -20,6 +20,7 @@ from imagescreen.references.follower import Follower
 from imagescreen.screening.matches import ReferenceLookup
 from imagescreen.screening.policy import Policy, read_policy, record_policy
 from imagescreen.screening.record import ScreeningRecord
+from imagescreen.screening.screened_vectors import ScreenedVectors
 from imagescreen.screening.screener import Screener
 from imagescreen.serving.loader import Loader
 from imagescreen.serving.state import Serving
@@ -133,7 +134,10 @@ def _new_screener(
         lookup=ReferenceLookup(store.database),
         record=record,
         files=store.files,
-        cache=VectorCache(max_pictures=settings.cached_pictures),
+        cache=VectorCache(
+            max_pictures=settings.cached_pictures,
+            stored=ScreenedVectors(store.database).find if settings.cache_in_database else None,
+        ),
         policy=policy,
         max_pictures=settings.max_pictures,
         max_package_pixels=settings.max_package_pixels,

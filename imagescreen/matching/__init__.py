@@ -7,6 +7,7 @@ from imagescreen.matching.index_type import IndexType
 from imagescreen.matching.manifest import FileRecord, VersionManifest
 from imagescreen.matching.opened_files import FilesNow
 from imagescreen.matching.search import Neighbour
+from imagescreen.matching.shared_search import SharedSearch
 from imagescreen.matching.snapshot import IndexSnapshot
 from imagescreen.matching.threads import set_search_threads
 from imagescreen.matching.versions import BrokenVersion, IndexVersion, delete_version, list_versions, open_version
@@ -21,6 +22,7 @@ __all__ = [
     "IndexVersion",
     "Neighbour",
     "PictureChange",
+    "SharedSearch",
     "VersionManifest",
     "delete_version",
     "drafting",

@@ -12,7 +12,7 @@ from imagescreen.calibration.scale import Scale
 from imagescreen.calibration.thresholds import ThresholdPair
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferenceRow
-from imagescreen.matching import Neighbour
+from imagescreen.matching import Neighbour, SharedSearch
 from imagescreen.screening.answer import Exceeds, Match, MatchKind
 from imagescreen.serving.state import Served
 
@@ -78,14 +78,19 @@ class Found:
 
 
 def find_matches(
-    served: Served, lookup: ReferenceLookup, vectors: Mapping[int, NDArray[np.float32]], *, limit: int
+    served: Served,
+    lookup: ReferenceLookup,
+    vectors: Mapping[int, NDArray[np.float32]],
+    *,
+    limit: int,
+    search: SharedSearch,
 ) -> Found:
     """What pictures, by their positions and vectors (d,), resemble: see `ranked_matches`."""
     if not vectors:
         return Found({}, {})
     queries = np.stack(list(vectors.values()))
     terms = served.scale.terms(queries)
-    found = served.snapshot.search(queries, count=limit, at_least=served.scale.floors(terms))
+    found = search.search(served.snapshot, queries, count=limit, at_least=served.scale.floors(terms))
     references = lookup.of({near.reference_id for one in found for near in one}, sequence=served.snapshot.sequence)
     matches = {
         position: ranked_matches(neighbours, references, served.scale, term=term, limit=limit)

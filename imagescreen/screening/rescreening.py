@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imagescreen.matching import SharedSearch
 from imagescreen.screening.answer import Disposition, PictureResult, PictureStatus
 from imagescreen.screening.disposition import decide
 from imagescreen.screening.matches import ReferenceLookup, find_matches
@@ -27,7 +28,7 @@ def disposition_of(
 ) -> Disposition:
     """With `limit` as the nearest references that are looked at besides those that exceed a threshold."""
     vectors = {picture.position: picture.vector for picture in pictures if picture.vector is not None}
-    found = find_matches(served, lookup, vectors, limit=limit)
+    found = find_matches(served, lookup, vectors, limit=limit, search=SharedSearch())
     results = [
         PictureResult(picture.position, picture.status, matches=list(found.matches.get(picture.position, ())))
         for picture in pictures

@@ -14,6 +14,8 @@ from PIL import Image
 from sqlalchemy import select
 
 from imagescreen.database.tables import PolicyRow, ScreeningPictureRow, ScreeningRow
+from imagescreen.embedding.patience import Patience
+from imagescreen.errors import CallerGone, Overloaded
 from imagescreen.jobs.purge import purge
 from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_workbench
@@ -143,3 +145,15 @@ def test_a_policy_whose_rates_changed_is_noticed(opened: Open, tmp_path: Path) -
     assert not bench.policy.kept_by(bench.follower.serving.current().scale)
     reindex(bench, built_by="test")
     assert bench.policy.kept_by(bench.follower.serving.current().scale)
+
+
+def test_a_package_whose_caller_does_not_wait_any_more_leaves_no_record(sample_bench: Workbench) -> None:
+    gone = Patience()
+    gone.give_up()
+    for patience, error in ((gone, CallerGone), (Patience(0), Overloaded)):
+        with pytest.raises(error):
+            sample_bench.screener.screen(Package("left"), [SubmittedPicture(CLEARED)], patience)
+    with sample_bench.database.read() as session:
+        assert session.scalars(select(ScreeningRow.id).where(ScreeningRow.package_id == "left")).all() == []
+    # What was given up is not remembered as a problem of the picture.
+    assert screened(sample_bench, "left", CLEARED).disposition is Disposition.CLEAR
