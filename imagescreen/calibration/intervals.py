@@ -7,7 +7,7 @@ import msgspec
 _TINY = 1e-300
 _RELATIVE = 1e-12
 _MOST_TERMS = 100_000
-_HALVINGS = 40
+_HALVINGS = 60
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ def rate_interval(above: int, packages: int, *, thresholds: int = 1, confidence:
 
 
 def beta_quantile(probability: float, a: float, b: float) -> float:
-    """The value that a Beta(a, b) variable is at or below with that probability, to 1e-12, by halving."""
+    """The value that a Beta(a, b) variable is at or below with that probability, found by halving."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
