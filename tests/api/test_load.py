@@ -166,7 +166,7 @@ def test_nothing_blocks_the_event_loop_while_all_kinds_of_requests_are_served(sa
             assert client.get("/health/live").status_code == 200
         server.should_exit = True
         thread.join(60)
-    assert watchdog.calls > 1000
+    assert watchdog.calls > 100
     assert not watchdog.blocking
     if sys.platform != "win32":
         assert loops[0].startswith("uvloop")
