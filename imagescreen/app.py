@@ -66,6 +66,7 @@ def _lifespan(settings: Settings, opened: Workbench | None) -> Any:
             bench = opened or await _open(settings, stack)
             bench.follower.start()
             bench.folding.start()
+            bench.drift.start()
             metrics = Metrics()
             app.state.desk = Desk(bench, metrics)
             tasks = await stack.enter_async_context(create_task_group())

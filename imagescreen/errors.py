@@ -91,6 +91,14 @@ class RequestTimeout(ImagescreenError):
     title = "The request did not arrive in time"
 
 
+class CallerGone(ImagescreenError):
+    """Whoever asked hung up before the answer was there; nobody reads this. The status is nginx's."""
+
+    status = 499
+    code = "caller-gone"
+    title = "The caller went away"
+
+
 class UnsupportedContentType(ImagescreenError):
     status = 415
     code = "unsupported-content-type"

@@ -88,6 +88,8 @@ def _server(settings: Settings) -> Iterator[Server]:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                # Nothing here asks who called.
+                proxy_headers=False,
                 timeout_graceful_shutdown=settings.shutdown_grace_s,
             )
         )

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     cached_pictures: Count = Field(
         50_000, le=10_000_000, description="Pictures whose vectors are remembered, so that none is embedded twice."
     )
+    cache_in_database: bool = Field(
+        False, description="Look vectors up in earlier screenings too, e.g. after a restart, before embedding."
+    )
     max_waiting_pictures: int = Field(
         512, ge=64, description="Pictures that may wait for the encoder (at least 64 and `max_pictures`); past it, 503."
     )
@@ -96,6 +99,12 @@ class Settings(BaseSettings):
         64, le=4096, description="Requests worked on at the same time; further ones wait."
     )
     max_waiting_requests: Count = Field(256, description="Requests that may wait; past it, 503 at once.")
+    request_timeout_s: float = Field(
+        60,
+        gt=0,
+        le=3600,
+        description="Seconds for a package or matches to be answered, without its body's arrival; past it, 503.",
+    )
     body_timeout_s: float = Field(
         60, gt=0, le=3600, description="Seconds for a request's body to arrive; past it, 408."
     )

@@ -1,9 +1,16 @@
-"""Shows a built version and its thresholds."""
+"""Shows a built version and its thresholds, with what they promise and what stands behind it."""
+
+from collections import Counter
 
 from _console import out
 from rich.table import Table
 
+from imagescreen.calibration.thresholds import Rate, Thresholds, packages_needed
 from imagescreen.jobs.build import Built
+from imagescreen.jobs.measure import Measured
+from imagescreen.jobs.preview import Preview
+
+SHOWN = 20
 
 
 def show_built(built: Built) -> None:
@@ -13,35 +20,111 @@ def show_built(built: Built) -> None:
         f"model {manifest.model}",
         markup=False,
     )
-    measured, thresholds = built.measured, built.measured.thresholds
-    if thresholds is None:
+    show_measured(built.measured)
+
+
+def show_measured(measured: Measured) -> None:
+    normalisation = measured.scale.normalisation
+    if normalisation is not None:
+        out.print(
+            f"scores are similarities less {normalisation.beta:g} times the mean of the {normalisation.k} highest to "
+            f"background {normalisation.background} ({normalisation.pictures:,} pictures)",
+            markup=False,
+        )
+    for name in measured.left_out[:SHOWN]:
+        out.print(f"background picture left out, a reference nearly has it now: {name}", style="yellow", markup=False)
+    if len(measured.left_out) > SHOWN:
+        out.print(f"  and {len(measured.left_out) - SHOWN} more", style="yellow")
+    for count, why in (
+        (measured.known_items, "they show a known item"),
+        (measured.in_background, "they show a picture of the background"),
+        (measured.lost, "their pictures were not kept, and this model has not embedded them"),
+    ):
+        if count:
+            out.print(f"{count} calibration packages are left out: {why}", style="yellow")
+    if measured.unused_shares:
+        out.print(
+            f"the policy gives shares to categories without references: {', '.join(measured.unused_shares)}",
+            style="yellow",
+            markup=False,
+        )
+    if measured.thresholds is None:
         out.print(
             f"no thresholds, so every package goes to review: {measured.uncalibrated}", style="yellow", markup=False
         )
-        return
-    table = Table("category", "review above", "of ordinary", "hold above", "of ordinary")
-    rows = [*sorted(thresholds.categories), None]
-    for category in rows:
-        pair = thresholds.overall if category is None else thresholds.categories[category]
-        support = thresholds.overall_support if category is None else thresholds.support[category]
-        table.add_row(
-            category or "any other",
-            _figure(pair.review),
-            f"{support.flagged_share:.2%}",
-            _figure(pair.hold),
-            f"{support.held_share:.2%}",
-        )
-    out.print(table)
+    else:
+        _show_thresholds(measured.thresholds)
+
+
+def _show_thresholds(thresholds: Thresholds) -> None:
     out.print(
-        f"measured on {thresholds.pictures} ordinary pictures, of which {measured.flagged_share:.2%} would be flagged "
-        f"and {measured.held_share:.2%} held over all categories together"
+        f"thresholds are measured on {thresholds.packages:,} ordinary packages with {thresholds.pictures:,} pictures; "
+        "promised and measured are shares of packages, with the 95 % interval of the true rate"
     )
-    if any(pair.hold is None for pair in (thresholds.overall, *thresholds.categories.values())):
+    table = Table("category", "review above", "promised", "measured", "hold above", "promised", "measured")
+    for category in sorted(thresholds.categories):
+        pair, support = thresholds.categories[category], thresholds.support[category]
+        table.add_row(
+            category,
+            _figure(pair.review),
+            *_rate(support.review, thresholds.divided_review),
+            _figure(pair.hold),
+            *_rate(support.hold, thresholds.divided_hold),
+        )
+    total = thresholds.total
+    table.add_row("all together", "", *_rate(total.review, True), "", *_rate(total.hold, True))
+    table.add_row("any other", _figure(thresholds.overall.review), "", "", _figure(thresholds.overall.hold), "", "")
+    out.print(table)
+    for name, divided, rate in (
+        ("review", thresholds.divided_review, thresholds.rates.review),
+        ("hold", thresholds.divided_hold, thresholds.rates.hold),
+    ):
+        _show_support(name, thresholds, rate, divided=divided)
+
+
+def _show_support(name: str, thresholds: Thresholds, rate: float, *, divided: bool) -> None:
+    if divided:
+        return
+    needed = packages_needed(rate)
+    if thresholds.packages < needed:
         out.print(
-            "too few ordinary pictures to promise the hold rate: nothing is held where no figure stands",
+            f"too few ordinary packages to promise a {name} rate of 1 in {1 / rate:g}, which needs "
+            f"{needed - thresholds.packages:,} more: nothing is held on similarity alone, such matches are review",
             style="yellow",
         )
+        return
+    smallest = min(thresholds.shares.values())
+    more = packages_needed(rate * smallest) - thresholds.packages
+    out.print(
+        f"too few ordinary packages to divide the {name} rate over the categories, which needs {more:,} more: they "
+        "have one threshold in common, and keep the rate together"
+    )
+
+
+def show_preview(preview: Preview) -> None:
+    out.print(
+        f"of the {preview.compared} newest stored screenings, {len(preview.changes)} would get another disposition"
+    )
+    if preview.other_model:
+        out.print(f"{preview.other_model} others were made with another model and cannot be compared", style="yellow")
+    for (before, after), count in Counter((c.before, c.after) for c in preview.changes).most_common():
+        out.print(f"  {before.value} -> {after.value}: {count}")
+    for change in preview.changes[:SHOWN]:
+        out.print(
+            f"    {change.before.value} -> {change.after.value}: package {change.package_id}, "
+            f"/v1/screenings/{change.screening_id}",
+            markup=False,
+        )
+    if len(preview.changes) > SHOWN:
+        out.print(f"    and {len(preview.changes) - SHOWN} more")
 
 
 def _figure(threshold: float | None) -> str:
     return "-" if threshold is None else f"{threshold:.4f}"
+
+
+def _rate(rate: Rate, divided: bool) -> tuple[str, str]:
+    if rate.measured is None or rate.interval is None:
+        return "-", "-"
+    promised = f"1 in {1 / rate.promised:,.0f}" if divided else "together"
+    return promised, f"{rate.measured:.2%} ({rate.interval.low:.2%} to {rate.interval.high:.2%})"

@@ -26,6 +26,8 @@ EPILOG = """
 
     .venv/bin/python scripts/benchmark.py --pictures photos/ --rounds 5 --seconds 10 --append docs/performance.md
 
+    .venv/bin/python scripts/benchmark.py --rounds 1 --overload 10 --plot service.png
+
 Exit codes: 0 measured, 1 something could not be measured, 2 wrong use.
 """
 
@@ -43,6 +45,9 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="How often the sides alternate.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 5.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes of the service.")] = 1,
+    overload: Annotated[
+        float, typer.Option(min=0, help="Minutes of four times the load that it can take, after the rest; 0 is none.")
+    ] = 0.0,
     plot: Annotated[Path | None, typer.Option(help="Write a plot (PNG) there; needs the extra `plots`.")] = None,
     append: Annotated[Path | None, typer.Option(help="Append the tables as Markdown to this file.")] = None,
 ) -> None:
@@ -70,6 +75,7 @@ def main(
             rounds=rounds,
             seconds=seconds,
             workers=workers,
+            overload_s=60 * overload,
         )
         with progress_bar() as progress:
             figures = measure(plan, progress)

@@ -114,9 +114,9 @@ def activate(
     by: Annotated[str, typer.Option("--by", help="Who does it, as told; kept in the audit log.")] = "scripts/index.py",
 ) -> None:
     """Checks a version and makes it current; what changed since it was built, servers apply on top."""
+    from imagescreen.calibration.scale import THRESHOLDS_FILE
     from imagescreen.jobs.activation import activate as activate_version
     from imagescreen.jobs.workbench import open_store
-    from imagescreen.serving.loader import THRESHOLDS_FILE
 
     settings = read_settings()
     with open_store(settings) as store:

@@ -73,8 +73,11 @@ def _ready(desk: Desk) -> Ready:
     thresholds = served.thresholds
     if thresholds is None and served.snapshot.version is not None:
         warnings.append("there are no measured thresholds: every package goes to review (scripts/calibrate.py)")
-    if thresholds is not None and not bench.policy.kept_by(thresholds):
-        warnings.append("the policy's rates changed after the thresholds were measured: run scripts/reindex.py")
+    if not bench.policy.kept_by(served.scale):
+        warnings.append("the policy's wishes for scores changed after the version was built: run scripts/reindex.py")
+    drift = bench.drift.state
+    if drift is not None and (moved := drift.sentence()):
+        warnings.append(moved)
     return Ready("not ready" if problems else "ready", problems, warnings, round(tested.age_s, 3))
 
 

@@ -8,10 +8,12 @@ from litestar import Controller, Request, get
 from sqlalchemy.orm import Session
 
 from imagescreen.api.work import Desk, desk_of
+from imagescreen.calibration.normalisation import Normalisation
 from imagescreen.calibration.thresholds import Thresholds
 from imagescreen.database.feed import now
 from imagescreen.database.index_versions import IndexVersionSummary, current_version, versions
 from imagescreen.database.processes import ProcessReport, entries_after, live_processes
+from imagescreen.jobs.drift import Drift
 from imagescreen.matching import list_versions
 from imagescreen.screening.answer import ModelInfo
 
@@ -60,7 +62,9 @@ class ServedIndex(msgspec.Struct, frozen=True):
 
     `folding_problem` says why changes could not be folded into a new version.
 
-    `thresholds_keep_policy` is false when the policy's rates changed after the thresholds were measured: rebuild.
+    `thresholds_keep_policy` is false when the policy's wishes for scores changed after the version was built: rebuild.
+    `normalisation` is null without a background: scores are raw similarities then. `drift` says what references that
+    came since the version do to the promised rates, `drift_warning` what to do when one has moved by more than a tenth.
     """
 
     version: str | None
@@ -78,8 +82,11 @@ class ServedIndex(msgspec.Struct, frozen=True):
     pictures_without_vector: int
     policy_version: str
     thresholds_keep_policy: bool | None
+    normalisation: Normalisation | None
     thresholds: Thresholds | None
     copies: CopySearch
+    drift: Drift | None
+    drift_warning: str | None
     processes: list[ServerProcess]
 
 
@@ -113,7 +120,7 @@ def _served_index(desk: Desk) -> ServedIndex:
     with bench.database.read() as session:
         current = current_version(session)
         processes = _processes(session, bench.follower.report())
-    snapshot, thresholds = served.snapshot, served.thresholds
+    snapshot, thresholds, drift = served.snapshot, served.thresholds, bench.drift.state
     return ServedIndex(
         version=snapshot.version,
         current_version=None if current is None else current.version,
@@ -129,13 +136,16 @@ def _served_index(desk: Desk) -> ServedIndex:
         folding_problem=bench.folding.problem,
         pictures_without_vector=state.pictures_without_vector,
         policy_version=bench.policy.version,
-        thresholds_keep_policy=None if thresholds is None else bench.policy.kept_by(thresholds),
+        thresholds_keep_policy=None if thresholds is None else bench.policy.kept_by(served.scale),
+        normalisation=served.scale.normalisation,
         thresholds=thresholds,
         copies=CopySearch(
             pdq=bench.hasher is not None,
             pdq_hashes=served.hashes.pdq_count,
             hashes_without_picture=served.hashes.without_picture_count,
         ),
+        drift=drift,
+        drift_warning=None if drift is None else drift.sentence(),
         processes=processes,
     )
 

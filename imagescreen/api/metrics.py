@@ -10,9 +10,11 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from imagescreen.api.worker_metrics import WORKERS_FOLDER
+from imagescreen.jobs.drift import Drift
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.screening.answer import ElapsedMs, ScreeningAnswer
 
+_STAGES = ("decode", "embed", "search", "total")
 _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -21,7 +23,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._stage = Histogram(
+        stage_seconds = Histogram(
             "imagescreen_stage_seconds",
             "Time of one stage of one request",
             ["stage"],
@@ -34,11 +36,13 @@ class Metrics:
         self._pictures = Counter(
             "imagescreen_pictures", "Pictures of screened packages", ["status"], registry=self._registry
         )
+        # Looking labels up costs more than counting.
+        self._stages = {stage: stage_seconds.labels(stage) for stage in _STAGES}
         self._index = _IndexGauges(self._registry)
 
     def stages(self, elapsed: ElapsedMs) -> None:
-        for stage in ("decode", "embed", "search", "total"):
-            self._stage.labels(stage).observe(getattr(elapsed, stage) / 1000)
+        for stage, histogram in self._stages.items():
+            histogram.observe(getattr(elapsed, stage) / 1000)
 
     def screening(self, answer: ScreeningAnswer) -> None:
         self.stages(answer.elapsed_ms)
@@ -106,6 +110,19 @@ class _IndexGauges:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self._expected = Gauge(
+            "imagescreen_expected_rate",
+            "Share of ordinary packages that are expected to reach review or more, and hold, with what came since",
+            ["level"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._moved = Gauge(
+            "imagescreen_rates_moved",
+            "1 while an expected rate has moved by more than a tenth of the promised one since the version was built",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self._loading = Gauge(
             "imagescreen_index_loading",
             "Processes of this server that are loading another index version",
@@ -144,6 +161,7 @@ class _IndexGauges:
         self._lacking.set(state.pictures_without_vector)
         self._changes.set(snapshot.changes_since_version)
         self._folding.set(1 if bench.folding.problem else 0)
+        self._observe_drift(bench.drift.state)
         self._loading.set(1 if state.loading else 0)
         self._switch.set(state.switch_s or 0)
         manifest = snapshot.manifest
@@ -155,3 +173,8 @@ class _IndexGauges:
             self._info.labels(*self._told).set(0)
         self._info.labels(*version).set(1)
         self._told = version
+
+    def _observe_drift(self, drift: Drift | None) -> None:
+        for level, rate in (("review", drift and drift.review), ("hold", drift and drift.hold)):
+            self._expected.labels(level).set(rate.expected if rate else 0)
+        self._moved.set(1 if drift is not None and drift.sentence() else 0)

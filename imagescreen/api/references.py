@@ -34,8 +34,8 @@ class ReferenceController(Controller):
         409 when another reference has a picture with the same bytes; the answer names it.
         """
         desk = desk_of(request)
-        async with desk.body_slot():
-            submission = await desk.receive(read_submission(request, "reference"))
+        async with desk.body_slot() as patience:
+            submission = await desk.receive(read_submission(request, "reference"), patience)
             added = await desk.do(_add, desk, submission)
         return Response(added, status_code=201, headers={"Location": f"/v1/references/{added.reference_id}"})
 
@@ -77,8 +77,8 @@ class ReferenceController(Controller):
     async def add_pictures(self, request: Request[Any, Any, Any], reference_id: UUID) -> Response[AddedReference]:
         """Adds pictures to a reference. Those it has already change nothing; 409 for those of another."""
         desk = desk_of(request)
-        async with desk.body_slot():
-            submission = await desk.receive(read_submission(request, None))
+        async with desk.body_slot() as patience:
+            submission = await desk.receive(read_submission(request, None), patience)
             added = await desk.do(_add_pictures, desk, reference_id, submission)
         return Response(added, status_code=201, headers={"Location": f"/v1/references/{reference_id}"})
 

@@ -11,6 +11,7 @@ from litestar.params import Parameter
 from imagescreen.api.bodies import Submission, read_json, read_submission
 from imagescreen.api.paging import After, Limit, Page, page
 from imagescreen.api.work import desk_of
+from imagescreen.embedding.patience import Patience
 from imagescreen.errors import InvalidContent, explained
 from imagescreen.screening.answer import Disposition, ScreeningAnswer
 from imagescreen.screening.package import SubmittedPicture, package_from_json
@@ -30,9 +31,9 @@ class ScreeningController(Controller):
         with the same content; 409 when its content differs.
         """
         desk = desk_of(request)
-        async with desk.body_slot():
-            submission = await desk.receive(read_submission(request, "package"))
-            screened = await desk.do(_screen, desk.bench.screener, submission)
+        async with desk.body_slot() as patience:
+            submission = await desk.receive(read_submission(request, "package"), patience)
+            screened = await desk.answer(request, patience, _screen, desk.bench.screener, submission)
         if screened.created:
             desk.metrics.screening(screened.answer)
         return Response(
@@ -87,5 +88,5 @@ def submitted_pictures(submission: Submission) -> list[SubmittedPicture]:
     return [SubmittedPicture(upload.data, upload.url) for upload in submission.uploads]
 
 
-def _screen(screener: Screener, submission: Submission) -> Screened:
-    return screener.screen(package_from_json(submission.facts), submitted_pictures(submission))
+def _screen(patience: Patience, screener: Screener, submission: Submission) -> Screened:
+    return screener.screen(package_from_json(submission.facts), submitted_pictures(submission), patience)

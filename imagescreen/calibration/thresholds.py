@@ -1,17 +1,24 @@
-"""From the similarities of ordinary pictures to thresholds that keep a promised rate of false flags."""
+"""From the scores of ordinary packages to thresholds that keep a promised rate of false flags.
+
+The promise is for the package: of packages like those measured, at most a share of `rates` has a picture that exceeds a
+threshold in any category. Each threshold is the split-conformal quantile of the packages' highest scores.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from imagescreen.calibration.intervals import Interval, rate_interval
 from imagescreen.errors import BrokenIndex, InvalidContent
+
+Scores = NDArray[np.float32]
 
 
 class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The operator's wish: the share of ordinary pictures that may reach `review`, and `hold`."""
+    """The operator's wish: the share of ordinary packages that may reach `review` or more, and `hold`."""
 
     review: float
     hold: float
@@ -28,135 +35,213 @@ class ThresholdPair(msgspec.Struct, frozen=True):
     hold: float | None
 
 
-class Support(msgspec.Struct, frozen=True):
-    """What stands behind a pair: the wish, and what the same ordinary pictures did against the pair."""
+class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One promised rate and what stands behind it: the share of the ordinary packages that are above, and the 95 %
+    interval of the true rate. `measured` and `interval` are null where nothing is promised.
+    """
 
-    rates: Rates
-    flagged_share: float
-    held_share: float
+    promised: float
+    measured: float | None
+    interval: Interval | None
+
+
+class Support(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands behind a pair."""
+
+    review: Rate
+    hold: Rate
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Measured on one set of ordinary pictures against one set of references with one model.
+    """Measured on one set of ordinary packages against one set of references with one model and one background.
 
-    `categories` holds a pair for each category that had references. A category that came later uses `overall`, which is
-    measured on the best similarity over all references.
+    `categories` holds a pair for each category that had references, `shares` how the rates are divided over them.
+    Where the packages are too few to divide a rate (`divided_review`, `divided_hold` false), the categories have it in
+    common: one threshold for all, on the highest score in any of them. A category that came later uses `overall`,
+    which is that threshold for each rate. `total` is what the categories do together. `background` is the version of
+    the background that scores were normalised with; null: they are raw similarities.
     """
 
+    packages: int
     pictures: int
     fingerprint: str
+    background: str | None
+    rates: Rates
+    shares: dict[str, float]
+    divided_review: bool
+    divided_hold: bool
     overall: ThresholdPair
-    overall_support: Support
     categories: dict[str, ThresholdPair]
     support: dict[str, Support]
+    total: Support
 
     def of(self, category: str | None) -> ThresholdPair:
         return self.categories.get(category or "", self.overall)
 
     def lowest_review(self) -> float:
-        """A similarity at or below it exceeds nothing in any category."""
+        """A score at or below it exceeds nothing in any category."""
         pairs = [self.overall, *self.categories.values()]
         return min((pair.review for pair in pairs if pair.review is not None), default=math.inf)
 
 
-def pictures_needed(rate: float) -> int:
-    """The least number of ordinary pictures that can support a promised rate: ceil(1 / rate) - 1."""
+def packages_needed(rate: float) -> int:
+    """The least number of ordinary packages that can support a promised rate: ceil(1 / rate) - 1."""
     return math.ceil(1 / rate - 1e-9) - 1
 
 
-def check_sample_size(pictures: int, rates: Rates, category_rates: Mapping[str, Rates]) -> None:
-    """Raises InvalidContent when so few ordinary pictures cannot support the smallest review rate."""
-    smallest = min(wish.review for wish in (rates, *category_rates.values()))
-    needed = pictures_needed(smallest)
-    if pictures < needed:
+def check_sample_size(packages: int, rates: Rates) -> None:
+    """Raises InvalidContent when so few ordinary packages cannot support the review rate."""
+    needed = packages_needed(rates.review)
+    if packages < needed:
         raise InvalidContent(
-            f"{pictures} ordinary pictures cannot support a review rate of 1 in {1 / smallest:g}: "
-            f"at least {needed} are needed, {needed - pictures} more"
+            f"{packages} ordinary packages cannot support a review rate of 1 in {1 / rates.review:g}: "
+            f"at least {needed} are needed, {needed - packages} more"
         )
 
 
-def conformal_threshold(best: NDArray[np.float32], rate: float) -> float | None:
-    """The threshold that a further ordinary picture exceeds with probability at most `rate`.
+def shares_of(categories: Sequence[str], weights: Mapping[str, float]) -> dict[str, float]:
+    """The part of each rate that each of the categories present has: its weight, 1 if none is told, over their sum."""
+    # The same to the last bit in whatever order they come, because shares are compared.
+    total = math.fsum(weights.get(category, 1.0) for category in categories)
+    return {category: weights.get(category, 1.0) / total for category in categories}
 
-    `best`: (n,) best similarity of each ordinary picture. It is the ceil((n + 1)(1 - rate))-th smallest of them, split
+
+def conformal_threshold(highest: Scores, rate: float) -> float | None:
+    """The threshold that a further ordinary package exceeds with probability at most `rate`.
+
+    `highest`: (n,) highest score of each ordinary package. It is the ceil((n + 1)(1 - rate))-th smallest of them, split
     conformal prediction's quantile (Vovk et al., 2005; Angelopoulos and Bates, 2021), which holds for any
     distribution as long as the sample is exchangeable with what comes. None when n is too small for `rate`.
     """
-    if not np.isfinite(best).all():
-        raise BrokenIndex("a calibration similarity is not a finite number")
-    rank = math.ceil((len(best) + 1) * (1 - rate) - 1e-9)
-    if rank > len(best):
+    if not np.isfinite(highest).all():
+        raise BrokenIndex("a calibration score is not a finite number")
+    rank = math.ceil((len(highest) + 1) * (1 - rate) - 1e-9)
+    if rank > len(highest):
         return None
     # Rounded up, so that the figure that people see is the figure that is compared.
-    return math.ceil(float(np.partition(best, rank - 1)[rank - 1]) * 1e6) / 1e6
+    return math.ceil(float(np.partition(highest, rank - 1)[rank - 1]) * 1e6) / 1e6
 
 
 def measure_thresholds(
-    best: Mapping[str, NDArray[np.float32]],
+    highest: Mapping[str, Scores],
     *,
+    pictures: int,
     fingerprint: str,
+    background: str | None,
     rates: Rates,
-    category_rates: Mapping[str, Rates],
+    weights: Mapping[str, float],
 ) -> Thresholds:
-    """`best`: for each category, (n,) best similarity of the same n ordinary pictures to its references.
+    """`highest`: for each category, (n,) highest score of the same n ordinary packages against its references; they
+    have so many `pictures` together. `weights` are the policy's, see `shares_of`.
 
     Raises InvalidContent when n is too small to promise the review rate: then nothing would be flagged at all.
     """
-    if not best:
+    if not highest:
         raise InvalidContent("there are no active references of known items to calibrate against")
-    overall = np.max(np.stack(list(best.values())), axis=0)
-    check_sample_size(len(overall), rates, category_rates)
-    overall_pair = _pair(overall, rates)
-    pairs = {category: _pair(values, category_rates.get(category, rates)) for category, values in best.items()}
+    anywhere: Scores = np.max(np.stack(list(highest.values())), axis=0)
+    packages = len(anywhere)
+    check_sample_size(packages, rates)
+    shares = shares_of(list(highest), weights)
+    pairs, divided_review, divided_hold = threshold_pairs(highest, rates, shares)
+    overall = ThresholdPair(conformal_threshold(anywhere, rates.review), conformal_threshold(anywhere, rates.hold))
     return Thresholds(
-        pictures=len(overall),
+        packages=packages,
+        pictures=pictures,
         fingerprint=fingerprint,
-        overall=overall_pair,
-        overall_support=_support(overall, overall_pair, rates),
+        background=background,
+        rates=rates,
+        shares=shares,
+        divided_review=divided_review,
+        divided_hold=divided_hold,
+        overall=overall,
         categories=pairs,
         support={
-            category: _support(values, pairs[category], category_rates.get(category, rates))
-            for category, values in best.items()
+            category: Support(
+                _rate(highest, pairs, (category,), "review", rates.review * (share if divided_review else 1)),
+                _rate(highest, pairs, (category,), "hold", rates.hold * (share if divided_hold else 1)),
+            )
+            for category, share in shares.items()
         },
+        total=Support(
+            _rate(highest, pairs, tuple(highest), "review", rates.review),
+            _rate(highest, pairs, tuple(highest), "hold", rates.hold),
+        ),
     )
 
 
-def flagged_by(best: Mapping[str, NDArray[np.float32]], thresholds: Thresholds) -> tuple[float, float]:
-    """Shares of the ordinary pictures that any category's thresholds would send to review or hold, and to hold."""
-    review = np.any([_above(values, thresholds.of(category).review) for category, values in best.items()], axis=0)
-    hold = np.any([_above(values, thresholds.of(category).hold) for category, values in best.items()], axis=0)
-    return float(np.mean(review | hold)), float(np.mean(hold))
+def threshold_pairs(
+    highest: Mapping[str, Scores], rates: Rates, shares: Mapping[str, float]
+) -> tuple[dict[str, ThresholdPair], bool, bool]:
+    """A pair for each category, and whether the review rate and the hold rate were divided over them.
+
+    By the union bound the thresholds together keep the rate that is divided over them; a threshold on the highest score
+    in any category keeps it by itself.
+    """
+    anywhere: Scores = np.max(np.stack(list(highest.values())), axis=0)
+    review, divided_review = _thresholds(highest, anywhere, rates.review, shares)
+    hold, divided_hold = _thresholds(highest, anywhere, rates.hold, shares)
+    return {each: _pair(review[each], hold[each]) for each in highest}, divided_review, divided_hold
+
+
+def above_any(highest: Mapping[str, Scores], thresholds: Thresholds, name: str) -> NDArray[np.bool_]:
+    """(n,) which packages exceed the threshold `name` (`review` or `hold`) of any category. Whatever exceeds a hold
+    threshold exceeds the review threshold of its category too.
+    """
+    above: NDArray[np.bool_] = np.any(
+        [_above(scores, getattr(thresholds.of(category), name)) for category, scores in highest.items()], axis=0
+    )
+    return above
 
 
 def encode_thresholds(thresholds: Thresholds) -> bytes:
     return msgspec.json.format(msgspec.json.encode(thresholds, order="sorted"))
 
 
-def decode_thresholds(data: bytes, *, fingerprint: str) -> Thresholds:
-    """Raises BrokenIndex when the file is damaged or was measured with another model."""
+def decode_thresholds(data: bytes | memoryview, *, fingerprint: str, background: str | None) -> Thresholds:
+    """Raises BrokenIndex when the file is damaged, or was measured with another model or another background."""
     try:
         thresholds = msgspec.json.decode(data, type=Thresholds)
-    except msgspec.DecodeError as error:
-        raise BrokenIndex(f"thresholds.json cannot be read: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BrokenIndex(f"its thresholds cannot be read: {error}") from None
     if thresholds.fingerprint != fingerprint:
-        raise BrokenIndex(f"thresholds.json belongs to model {thresholds.fingerprint}, the index to {fingerprint}")
+        raise BrokenIndex(f"its thresholds belong to model {thresholds.fingerprint}, the index to {fingerprint}")
+    if thresholds.background != background:
+        raise BrokenIndex(
+            f"its thresholds belong to background {thresholds.background or '(none)'}, the index to "
+            f"{background or '(none)'}"
+        )
     return thresholds
 
 
-def _pair(best: NDArray[np.float32], rates: Rates) -> ThresholdPair:
-    return ThresholdPair(
-        review=conformal_threshold(best, rates.review),
-        hold=conformal_threshold(best, rates.hold),
-    )
+def _thresholds(
+    highest: Mapping[str, Scores], anywhere: Scores, rate: float, shares: Mapping[str, float]
+) -> tuple[dict[str, float | None], bool]:
+    """A threshold for each category, and whether the rate was divided over them."""
+    divided = {category: conformal_threshold(values, rate * shares[category]) for category, values in highest.items()}
+    if None not in divided.values():
+        return divided, True
+    return dict.fromkeys(highest, conformal_threshold(anywhere, rate)), False
 
 
-def _support(best: NDArray[np.float32], pair: ThresholdPair, rates: Rates) -> Support:
-    return Support(
-        rates=rates,
-        flagged_share=float(np.mean(_above(best, pair.review))),
-        held_share=float(np.mean(_above(best, pair.hold))),
-    )
+def _pair(review: float | None, hold: float | None) -> ThresholdPair:
+    # A small share of a divided review rate can be less than the whole hold rate.
+    return ThresholdPair(review, hold if hold is None or review is None else max(hold, review))
 
 
-def _above(best: NDArray[np.float32], threshold: float | None) -> NDArray[np.bool_]:
-    return best > (math.inf if threshold is None else threshold)
+def _rate(
+    highest: Mapping[str, Scores],
+    pairs: Mapping[str, ThresholdPair],
+    categories: Sequence[str],
+    name: str,
+    promised: float,
+) -> Rate:
+    limits = [getattr(pairs[category], name) for category in categories]
+    if None in limits:
+        return Rate(promised, None, None)
+    above = np.any([_above(highest[c], limit) for c, limit in zip(categories, limits, strict=True)], axis=0)
+    count = int(np.count_nonzero(above))
+    return Rate(promised, count / len(above), rate_interval(count, len(above), thresholds=len(set(limits))))
+
+
+def _above(highest: Scores, threshold: float | None) -> NDArray[np.bool_]:
+    return highest > (math.inf if threshold is None else threshold)

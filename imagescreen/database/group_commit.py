@@ -20,8 +20,8 @@ MAX_GROUP = 64
 class GroupCommit:
     """One thread that writes for all: what comes while it waits for the disk goes into its next transaction together.
 
-    A write that fails takes back what it did itself (a savepoint) and disturbs no other. Where the database itself
-    fails, the whole group fails.
+    A write that fails takes back what it did itself and disturbs no other. Where the database itself fails, the whole
+    group fails.
     """
 
     def __init__(self, database: Database) -> None:
@@ -33,7 +33,10 @@ class GroupCommit:
         self._worker.start()
 
     def write(self, change: Callable[[Connection], T]) -> T:
-        """The result of `change`, once it is committed and durable. Raises what it raised, or Unavailable."""
+        """The result of `change`, once it is committed and durable. Raises what it raised, or Unavailable.
+
+        `change` may be called again, in another transaction, after the first one was taken back.
+        """
         future: Future[T] = Future()
         with self._changed:
             if self._closed:
@@ -60,6 +63,22 @@ class GroupCommit:
             return [self._queue.popleft() for _ in range(min(MAX_GROUP, len(self._queue)))]
 
     def _write_group(self, group: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
+        """All in one transaction; only when one of several fails it is done again, with a savepoint for each.
+
+        A savepoint costs as much as the insert that it protects.
+        """
+        try:
+            with self._database.write_connection() as connection:
+                results = _done_together(connection, group)
+        except _OneFailed:
+            self._write_each(group)
+        except BaseException as problem:
+            _fail(group, problem)
+        else:
+            for (_, future), result in zip(group, results, strict=True):
+                future.set_result(result)
+
+    def _write_each(self, group: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
         done: list[tuple[Future[Any], Any]] = []
         failed: list[tuple[Future[Any], BaseException]] = []
         try:
@@ -78,9 +97,29 @@ class GroupCommit:
                         done.append((future, result))
         except BaseException as problem:
             # The transaction did not end well: nobody's write is there.
-            failed = [(future, problem) for _, future in group]
-            done = []
+            _fail(group, problem)
+            return
         for future, result in done:
             future.set_result(result)
         for future, reason in failed:
             future.set_exception(reason)
+
+
+class _OneFailed(Exception):
+    """One of several writes failed, so that none of them may be committed as they are."""
+
+
+def _done_together(connection: Connection, group: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> list[Any]:
+    try:
+        return [change(connection) for change, _ in group]
+    except OperationalError:
+        raise
+    except Exception:
+        if len(group) == 1:
+            raise
+        raise _OneFailed from None
+
+
+def _fail(group: list[tuple[Callable[[Connection], Any], Future[Any]]], problem: BaseException) -> None:
+    for _, future in group:
+        future.set_exception(problem)

@@ -11,8 +11,8 @@ from imagescreen.database.session import Database
 from imagescreen.errors import BrokenInstallation
 
 
-def migrate(database: Database) -> None:
-    """Runs every missing migration in one transaction; another process that starts meanwhile waits for it.
+def migrate(database: Database, *, revision: str = "head") -> None:
+    """Runs every missing migration up to `revision` in one transaction; another process that starts meanwhile waits.
 
     Raises BrokenInstallation when the database comes from a newer release.
     """
@@ -20,7 +20,7 @@ def migrate(database: Database) -> None:
     with database.write_connection() as connection:
         config.attributes["connection"] = connection
         try:
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
         except CommandError as error:
             raise BrokenInstallation(
                 f"the database was made by another release of imagescreen (this one knows up to {head()}): {error}"

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from advanced_alchemy.types import GUID, BigIntIdentity, DateTimeUTC
-from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, MetaData, String, Text, UniqueConstraint, text, true
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
@@ -212,8 +212,23 @@ class ServerProcessRow(Base):
     problem: Mapped[str | None] = mapped_column(Text)
 
 
+class CalibrationPackageRow(Base):
+    """A package of ordinary goods, kept so that every build can measure its thresholds again; `content` is a hash of
+    its pictures' hashes. `screening_id` names the screening that it was taken from, which may be purged since.
+    """
+
+    __tablename__ = "calibration_package"
+    __table_args__ = (UniqueConstraint("content"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(BigIntIdentity, primary_key=True)
+    content: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str | None] = mapped_column(Text)
+    screening_id: Mapped[UUID | None]
+    created_at: Mapped[datetime]
+
+
 class CalibrationPictureRow(Base):
-    """A picture of ordinary goods, kept so that every build can measure its thresholds again."""
+    """A picture of such packages; `stored` tells whether its bytes are kept, so that another model can embed it."""
 
     __tablename__ = "calibration_picture"
     __table_args__ = (UniqueConstraint("sha256"), {"sqlite_autoincrement": True})
@@ -223,6 +238,20 @@ class CalibrationPictureRow(Base):
     size_bytes: Mapped[int]
     source: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
+    stored: Mapped[bool] = mapped_column(server_default=true())
+
+
+class CalibrationPackagePictureRow(Base):
+    """Which pictures a package has."""
+
+    __tablename__ = "calibration_package_picture"
+
+    package_id: Mapped[int] = mapped_column(
+        BigIntIdentity, ForeignKey("calibration_package.id"), primary_key=True, autoincrement=False
+    )
+    picture_id: Mapped[int] = mapped_column(
+        BigIntIdentity, ForeignKey("calibration_picture.id"), primary_key=True, autoincrement=False, index=True
+    )
 
 
 class CalibrationVectorRow(Base):
@@ -232,6 +261,32 @@ class CalibrationVectorRow(Base):
 
     calibration_picture_id: Mapped[int] = mapped_column(
         BigIntIdentity, ForeignKey("calibration_picture.id"), primary_key=True, autoincrement=False
+    )
+    fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
+    vector: Mapped[bytes]
+
+
+class BackgroundPictureRow(Base):
+    """A picture of ordinary goods that scores are normalised with; disjoint from references and calibration."""
+
+    __tablename__ = "background_picture"
+    __table_args__ = (UniqueConstraint("sha256"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(BigIntIdentity, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int]
+    name: Mapped[str] = mapped_column(Text)
+    source: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class BackgroundVectorRow(Base):
+    """The vector of a background picture in one embedding space: little-endian float32, unit length."""
+
+    __tablename__ = "background_vector"
+
+    background_picture_id: Mapped[int] = mapped_column(
+        BigIntIdentity, ForeignKey("background_picture.id"), primary_key=True, autoincrement=False
     )
     fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
     vector: Mapped[bytes]

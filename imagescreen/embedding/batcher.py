@@ -25,6 +25,7 @@ class _Job:
     vectors: Vectors
     future: "Future[Vectors]"
     missing: int
+    failed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +39,12 @@ class _Picture:
 
 
 class Batcher:
-    """One worker thread in front of an encoder.
+    """Worker threads in front of an encoder, one for each of its `lanes`.
 
-    While the encoder is idle a picture runs at once; while it is busy pictures collect, and the next batch takes up to
+    While a lane is idle a picture runs at once; while all are busy pictures collect, and the next batch takes up to
     `max_batch` of them in the order in which they came. So nobody waits for a timer, and batches grow with the load.
+    A picture is written to its place in the batch's memory when the batch is made up: before, nobody knows which one
+    it will be in, since others may be cancelled.
     """
 
     def __init__(self, encoder: Encoder, *, max_batch: int, max_waiting: int) -> None:
@@ -50,9 +53,14 @@ class Batcher:
         self._max_waiting = max_waiting
         self._queue: deque[_Picture] = deque()
         self._changed = threading.Condition()
-        self._busy = False
+        self._busy = 0
         self._closed = False
-        self._worker = threading.Thread(target=self._work, name="encoder", daemon=True)
+        self._workers = [
+            threading.Thread(
+                target=self._work, args=(encoder.batch_memory(max_batch),), name=f"encoder-{lane}", daemon=True
+            )
+            for lane in range(encoder.lanes)
+        ]
 
     @property
     def waiting(self) -> int:
@@ -61,8 +69,8 @@ class Batcher:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker thread runs; it starts with the first picture."""
-        return self._worker.is_alive()
+        """Whether the worker threads run; they start with the first picture."""
+        return all(worker.is_alive() for worker in self._workers)
 
     def submit(self, pictures: Sequence[NDArray[np.float32]]) -> "Future[Vectors]":
         """The future vectors, (n, d), of n preprocessed pictures, each (3, s, s); n may exceed `max_batch`.
@@ -83,7 +91,7 @@ class Batcher:
         with self._changed:
             if self._closed:
                 raise Unavailable("The encoder is shutting down and takes no more pictures.")
-            run_at_once = 0 if self._busy else self._max_batch
+            run_at_once = (len(self._workers) - self._busy) * self._max_batch
             if len(self._queue) + len(job.pictures) > self._max_waiting + run_at_once:
                 raise Overloaded(
                     f"{len(self._queue)} pictures are waiting for the encoder and at most {self._max_waiting} may."
@@ -116,9 +124,10 @@ class Batcher:
         """Take no more pictures, finish those that were accepted, end the thread."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        if self._worker.ident is not None:
-            self._worker.join()
+            self._changed.notify_all()
+        for worker in self._workers:
+            if worker.ident is not None:
+                worker.join()
 
     def __enter__(self) -> Self:
         return self
@@ -132,22 +141,24 @@ class Batcher:
         """With the lock held. A thread has the priority of the one that starts it for good, and models are loaded in
         one of low priority: so it starts for whoever comes first with a picture.
         """
-        if self._worker.ident is None:
-            self._worker.start()
+        for worker in self._workers:
+            if worker.ident is None:
+                worker.start()
         self._changed.notify()
 
     def _forget(self, job: _Job) -> None:
         with self._changed:
             self._queue = deque(picture for picture in self._queue if picture.job is not job)
 
-    def _work(self) -> None:
+    def _work(self, memory: NDArray[np.float32]) -> None:
         while batch := self._next_batch():
-            self._run(batch)
+            self._run(batch, memory)
+            with self._changed:
+                self._busy -= 1
 
     def _next_batch(self) -> list[_Picture]:
         """The next pictures, at least one; none when the batcher is closed and everything is done."""
         with self._changed:
-            self._busy = False
             while True:
                 batch: list[_Picture] = []
                 while self._queue and len(batch) < self._max_batch:
@@ -155,35 +166,43 @@ class Batcher:
                     if _still_wanted(picture.job):
                         batch.append(picture)
                 if batch:
-                    self._busy = True
+                    self._busy += 1
+                    if self._queue:
+                        self._changed.notify()
                     return batch
                 if self._closed:
                     return []
                 self._changed.wait()
 
-    def _run(self, batch: list[_Picture]) -> None:
+    def _run(self, batch: list[_Picture], memory: NDArray[np.float32]) -> None:
         try:
-            vectors = self.encoder.encode(np.stack([picture.pixels for picture in batch]))
+            pixels = np.stack([picture.pixels for picture in batch], out=memory[: len(batch)])
+            vectors = self.encoder.encode(pixels)
         except Exception as error:
             if len(batch) == 1:
                 self._fail(batch[0].job, error)
                 return
             # One picture must not fail its neighbours, so each gets its own attempt.
             for picture in batch:
-                if not picture.job.future.done():
-                    self._run([picture])
+                if not picture.job.failed:
+                    self._run([picture], memory)
             return
         for picture, vector in zip(batch, vectors, strict=True):
             job = picture.job
             job.vectors[picture.position] = vector
-            job.missing -= 1
-            if job.missing == 0 and not job.future.done():
+            # Another lane may be at work on other pictures of the same call.
+            with self._changed:
+                job.missing -= 1
+                complete = job.missing == 0
+            if complete:
                 job.pictures.clear()
                 job.future.set_result(job.vectors)
 
     def _fail(self, job: _Job, error: Exception) -> None:
-        self._forget(job)
-        if not job.future.done():
+        with self._changed:
+            first, job.failed = not job.failed, True
+        if first:
+            self._forget(job)
             job.future.set_exception(error)
 
 

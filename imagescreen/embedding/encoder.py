@@ -1,6 +1,8 @@
 """The encoder: pictures and words to unit vectors in one space."""
 
+import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,8 +86,22 @@ class Encoder:
         self.text_off_reason = model.text_off_reason
         self._model = model
         self._dtype = dtype
+        self._streams = threading.local()
         self._resize_mode = config.preprocessing.resize_mode
         self._test_vector = np.array(manifest.test_picture_vector, dtype=np.float32)
+
+    @property
+    def lanes(self) -> int:
+        """Batches that may be in `encode` at the same time: on a GPU one is copied there while another runs."""
+        return 2 if self.device == "cuda" else 1
+
+    def batch_memory(self, pictures: int) -> NDArray[np.float32]:
+        """(pictures, 3, s, s) float32 to put batches into; a GPU copies from it by itself (pinned memory)."""
+        import torch
+
+        shape = (pictures, 3, self.input_side, self.input_side)
+        memory: NDArray[np.float32] = torch.empty(shape, pin_memory=self.device == "cuda").numpy()
+        return memory
 
     def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
         """The model's input for one RGB picture, (3, s, s) float32, by the model's own open_clip transform.
@@ -114,14 +130,25 @@ class Encoder:
         from imagescreen.embedding.loading import torch_dtype
 
         try:
-            with torch.inference_mode():
-                pixels = torch.from_numpy(batch).to(device=self.device, dtype=torch_dtype(self._dtype))
+            with torch.inference_mode(), self._own_stream():
+                # Copied first, converted there; the processor does not wait for it when the memory is pinned.
+                pixels = torch.from_numpy(batch).to(self.device, non_blocking=True).to(torch_dtype(self._dtype))
                 vectors = _unit_length(self._model.towers.encode_image(pixels))
         except RuntimeError as error:
             raise Unavailable(f"The encoder failed on {self.device}: {error}") from error
         if not np.isfinite(vectors).all():
             raise UnreadablePicture("The model gives no finite vector for this picture.")
         return vectors
+
+    def _own_stream(self) -> AbstractContextManager[object]:
+        """On a GPU a stream for each thread, so that the copies of one overlap the work of another."""
+        if self.device != "cuda":
+            return nullcontext()
+        import torch
+
+        if not hasattr(self._streams, "stream"):
+            self._streams.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        return torch.cuda.stream(self._streams.stream)
 
     def encode_words(self, phrases: Sequence[str]) -> NDArray[np.float32]:
         """(n, d) float32 of unit length, in the space of the pictures; what exceeds the model's context is cut off.

@@ -109,9 +109,12 @@ def _without_torch(
     def run(image: Image.Image) -> NDArray[np.float32]:
         for step in steps:
             image = step(image)
-        channels_first = np.asarray(image, dtype=np.float32).transpose(2, 0, 1)
-        scaled: NDArray[np.float32] = (channels_first / np.float32(255) - mean) / std
-        return np.ascontiguousarray(scaled)
+        samples = np.asarray(image).transpose(2, 0, 1)
+        scaled = np.empty(samples.shape, dtype=np.float32)
+        # One array, written to three times.
+        np.divide(samples, np.float32(255), out=scaled, dtype=np.float32)
+        np.subtract(scaled, mean, out=scaled)
+        return np.divide(scaled, std, out=scaled)
 
     picture = draw_test_picture()
     if not np.array_equal(run(picture), transform(picture).numpy()):

@@ -29,12 +29,14 @@ def decode_rate(photos: Sequence[bytes], side: int, seconds: float) -> float:
     """Scaled JPEG decode alone, by Pillow, to no less than twice the model's input."""
     numbers = iter(range(1 << 62))
 
-    def decode() -> None:
-        with Image.open(BytesIO(photos[next(numbers) % len(photos)])) as image:
-            image.draft(None, (2 * side, 2 * side))
-            image.load()
+    return _rate(lambda: decode_once(photos[next(numbers) % len(photos)], side), seconds)
 
-    return _rate(decode, seconds)
+
+def decode_once(photo: bytes, side: int) -> None:
+    """A JPEG at a scale that leaves at least twice the model's input side."""
+    with Image.open(BytesIO(photo)) as image:
+        image.draft(None, (2 * side, 2 * side))
+        image.load()
 
 
 def _rate(run: Callable[[], object], seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""A closed-loop load generator: so many clients, each sends its next request when it has the last answer."""
+"""Load over HTTP: clients that send when they have the last answer, or requests that are sent when they are due."""
 
 import http.client
 import math
@@ -6,7 +6,7 @@ import resource
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -20,69 +20,72 @@ UNLIMITED = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Request:
+    """The parts of `body` are sent one after the other, without being put together."""
+
     path: str
-    body: bytes
+    body: Sequence[bytes]
     content_type: str
 
 
 @dataclass(frozen=True, slots=True)
-class LoadResult:
-    """`statuses` counts answers by status, 0 is a broken connection; latencies are of good (2xx) answers, in ms.
+class Answer:
+    """`status` 0 is a broken connection; moments are of `time.monotonic`."""
 
-    `generator_cpu_s` is the processor time of the generator itself.
-    """
+    status: int
+    due: float
+    sent: float
+    ended: float
+
+    @property
+    def good(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def elapsed_ms(self) -> float:
+        return 1000 * (self.ended - self.sent)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """`generator_cpu_s` is the processor time of the generator itself. Latencies are of good (2xx) answers."""
 
     clients: int
     wall_s: float
-    statuses: Mapping[int, int]
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    max_ms: float
+    answers: Sequence[Answer]
     generator_cpu_s: float
 
     @property
+    def statuses(self) -> Mapping[int, int]:
+        return Counter(answer.status for answer in self.answers)
+
+    @property
     def good(self) -> int:
-        return sum(count for status, count in self.statuses.items() if 200 <= status < 300)
+        return sum(answer.good for answer in self.answers)
 
     @property
     def rate(self) -> float:
         """Good answers a second."""
         return self.good / self.wall_s
 
+    @property
+    def p50_ms(self) -> float:
+        return self.latency_ms(50)
 
-class _Clients:
-    def __init__(self, url: str, make: Callable[[int], Request], until: float, requests: int) -> None:
-        self._address = urlsplit(url)
-        self._make = make
-        self._until = until
-        self._numbers = iter(range(requests))
-        self.latencies_ms: list[float] = []
-        self.statuses: Counter[int] = Counter()
+    @property
+    def p95_ms(self) -> float:
+        return self.latency_ms(95)
 
-    def run(self) -> None:
-        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=TIMEOUT_S)
-        try:
-            for number in self._numbers:
-                self._one(connection, self._make(number))
-                if time.monotonic() >= self._until:
-                    break
-        finally:
-            connection.close()
+    @property
+    def p99_ms(self) -> float:
+        return self.latency_ms(99)
 
-    def _one(self, connection: http.client.HTTPConnection, request: Request) -> None:
-        started = time.perf_counter()
-        try:
-            connection.request("POST", request.path, request.body, {"Content-Type": request.content_type})
-            answer = connection.getresponse()
-            answer.read()
-            status = answer.status
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            status = 0
-        self.statuses[status] += 1
-        if 200 <= status < 300:
-            self.latencies_ms.append(1000 * (time.perf_counter() - started))
+    def latency_ms(self, percent: float) -> float:
+        return percentile([answer.elapsed_ms for answer in self.answers if answer.good], percent)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """NaN when there are none."""
+    return float(np.percentile(values, percent)) if values else math.nan
 
 
 def run_load(
@@ -95,44 +98,111 @@ def run_load(
 ) -> LoadResult:
     """Sends `make(0)`, `make(1)`, … from `clients` connections for `seconds`, at most `requests` of them.
 
+    Each client sends its next request when it has the last answer; one that is refused waits as long as it is told to.
     What is under way at the end is finished.
     """
-    shared = _Clients(url, make, time.monotonic() + seconds, requests)
+    until = time.monotonic() + seconds
+
+    def serve(client: "_Client", number: int) -> float:
+        client.send(make(number), due=time.monotonic())
+        if client.retry_after_s:
+            time.sleep(max(0.0, min(client.retry_after_s, until - time.monotonic())))
+        return until
+
+    return _run(url, serve, clients=clients, requests=requests)
+
+
+def run_open_load(
+    url: str, make: Callable[[int], Request], *, rate: float, seconds: float, connections: int
+) -> LoadResult:
+    """Sends `rate` requests a second for `seconds`, each when it is due, however slow the answers are.
+
+    That needs a free connection: an answer's `due` and `sent` tell how late it was.
+    """
+    started = time.monotonic()
+
+    def serve(client: "_Client", number: int) -> float:
+        due = started + number / rate
+        time.sleep(max(0.0, due - time.monotonic()))
+        client.send(make(number), due=due)
+        return math.inf
+
+    return _run(url, serve, clients=connections, requests=int(rate * seconds))
+
+
+class _Client:
+    """One connection, opened again when it breaks."""
+
+    def __init__(self, url: str, answers: list[Answer]) -> None:
+        address = urlsplit(url)
+        self._connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_S)
+        self._answers = answers
+        self.retry_after_s = 0.0
+
+    def send(self, request: Request, *, due: float) -> None:
+        size = sum(len(part) for part in request.body)
+        headers = {"Content-Type": request.content_type, "Content-Length": str(size)}
+        sent = time.monotonic()
+        self.retry_after_s = 0.0
+        try:
+            self._connection.request("POST", request.path, request.body, headers)
+            answer = self._connection.getresponse()
+            answer.read()
+            status = answer.status
+            self.retry_after_s = float(answer.headers.get("Retry-After") or 0)
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            status = 0
+        self._answers.append(Answer(status, due, sent, time.monotonic()))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _run(url: str, serve: Callable[[_Client, int], float], *, clients: int, requests: int) -> LoadResult:
+    """`serve` sends one request and tells the moment at which its client is done."""
+    numbers = iter(range(requests))
+    answers: list[Answer] = []
+
+    def work() -> None:
+        client = _Client(url, answers)
+        try:
+            for number in numbers:
+                if time.monotonic() >= serve(client, number):
+                    break
+        finally:
+            client.close()
+
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.perf_counter()
-    threads = [threading.Thread(target=shared.run, daemon=True) for _ in range(clients)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     wall_s = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_SELF)
-    latencies = np.array(shared.latencies_ms or [np.nan])
-    p50, p95, p99 = np.percentile(latencies, (50, 95, 99))
-    return LoadResult(
-        clients=clients,
-        wall_s=wall_s,
-        statuses=dict(shared.statuses),
-        p50_ms=float(p50),
-        p95_ms=float(p95),
-        p99_ms=float(p99),
-        max_ms=float(latencies.max()),
-        generator_cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-    )
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return LoadResult(clients, wall_s, answers, spent)
 
 
 def multipart(fields: Mapping[str, bytes], pictures: Mapping[str, bytes]) -> tuple[bytes, str]:
     """A form of JSON fields and JPEG files named `pictures`: the body and its content type."""
+    parts, content_type = form(fields, pictures)
+    return b"".join(parts), content_type
+
+
+def form(fields: Mapping[str, bytes], pictures: Mapping[str, bytes]) -> tuple[list[bytes], str]:
+    """As `multipart`, with the body in parts, so that no picture is copied."""
     boundary = b"imagescreen-benchmark-boundary"
-    body = bytearray()
+    parts: list[bytes] = []
     for name, value in fields.items():
-        body += _part(boundary, f'name="{name}"', "application/json", value)
+        parts += _part(boundary, f'name="{name}"', "application/json", value)
     for name, data in pictures.items():
-        body += _part(boundary, f'name="pictures"; filename="{name}"', "image/jpeg", data)
-    body += b"--%b--\r\n" % boundary
-    return bytes(body), f"multipart/form-data; boundary={boundary.decode()}"
+        parts += _part(boundary, f'name="pictures"; filename="{name}"', "image/jpeg", data)
+    return [*parts, b"--%b--\r\n" % boundary], f"multipart/form-data; boundary={boundary.decode()}"
 
 
-def _part(boundary: bytes, named: str, content_type: str, content: bytes) -> bytes:
+def _part(boundary: bytes, named: str, content_type: str, content: bytes) -> list[bytes]:
     head = f"Content-Disposition: form-data; {named}\r\nContent-Type: {content_type}\r\n\r\n"
-    return b"--%b\r\n%b%b\r\n" % (boundary, head.encode(), content)
+    return [b"--%b\r\n%b" % (boundary, head.encode()), content, b"\r\n"]

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from imagescreen.evaluation.deployment import Deployment, Progress, Server, drawn_picture
-from imagescreen.evaluation.http_load import LoadResult, Request, multipart, run_load
+from imagescreen.evaluation.http_load import LoadResult, Request, form, multipart, run_load
 from imagescreen.evaluation.listing_photos import as_another_file, drawn_photos
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
 
@@ -109,7 +109,7 @@ def _submissions(photos: list[bytes]) -> Callable[[int], Request]:
     def make(number: int) -> Request:
         photo = as_another_file(photos[number % len(photos)], time.time_ns())
         package = json.dumps({"package_id": f"{number}-{time.time_ns()}"}).encode()
-        body, content_type = multipart({"package": package}, {"photo.jpg": photo})
+        body, content_type = form({"package": package}, {"photo.jpg": photo})
         return Request("/v1/screenings", body, content_type)
 
     return make

@@ -19,6 +19,8 @@ from imagescreen.database.feed import ChangeKind, now
 from imagescreen.database.session import Database
 from imagescreen.database.tables import (
     Base,
+    CalibrationPackagePictureRow,
+    CalibrationPackageRow,
     CalibrationPictureRow,
     CalibrationVectorRow,
     ChangeRow,
@@ -108,6 +110,12 @@ def fill(
             CalibrationVectorRow(calibration_picture_id=key, fingerprint=fingerprint, vector=vector.tobytes())
             for key, vector in enumerate(catalogue.unrelated(ordinary), start=1)
         )
+        session.add_all(
+            CalibrationPackageRow(id=key, content=_sha256(pictures + key), source="synthetic", created_at=moment)
+            for key in range(1, ordinary + 1)
+        )
+        session.flush()
+        session.add_all(CalibrationPackagePictureRow(package_id=key, picture_id=key) for key in range(1, ordinary + 1))
 
 
 def _pieces(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

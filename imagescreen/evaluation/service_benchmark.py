@@ -16,9 +16,13 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from sqlalchemy import func, select
+
+from imagescreen.database.tables import ScreeningRow
 from imagescreen.evaluation.deployment import Deployment, ended_after, free_port
-from imagescreen.evaluation.http_load import LoadResult, Request, multipart, run_load
+from imagescreen.evaluation.http_load import LoadResult, Request, form, run_load
 from imagescreen.evaluation.listing_photos import as_another_file
+from imagescreen.evaluation.overload import Overload, measure_overload
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
 
 START_DEADLINE_S = 300.0
@@ -35,7 +39,9 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is measured. `seconds` is the length of one measurement, `rounds` how often the sides alternate."""
+    """What is measured. `seconds` is the length of one measurement, `rounds` how often the sides alternate, and
+    `overload_s` the length of an overload after them, 0 for none.
+    """
 
     home: Path
     scripts: Path
@@ -46,6 +52,7 @@ class Plan:
     rounds: int
     seconds: float
     workers: int
+    overload_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -60,6 +67,7 @@ class Figures:
     repeated: dict[int, list[LoadResult]] = field(default_factory=lambda: defaultdict(list))
     straightforward: dict[int, list[LoadResult]] = field(default_factory=lambda: defaultdict(list))
     resident_mib: float = 0.0
+    overload: Overload | None = None
 
     def bound(self, cores: int) -> float:
         """Pictures a second when nothing but encoding (at batch 32) and scaled decoding took time."""
@@ -92,7 +100,23 @@ def measure(plan: Plan, progress: Progress) -> Figures:
                 done += 1
                 progress("measuring", done, plan.rounds * steps)
         figures.resident_mib = _resident_mib(service.process.pid)
+        if plan.overload_s:
+            progress("overloading", 0, 1)
+            figures.overload = measure_overload(
+                service.url,
+                lambda part: _submissions(plan, part, unique=True),
+                recorded=partial(_recorded, deployment),
+                resident_mib=partial(_resident_mib, service.process.pid),
+                seconds=plan.overload_s,
+            )
+            progress("overloading", 1, 1)
     return figures
+
+
+def _recorded(deployment: Deployment, part: str) -> int:
+    with deployment.database() as database, database.read() as session:
+        counted = select(func.count()).where(ScreeningRow.package_id.startswith(f"{part}-"))
+        return session.scalar(counted) or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +154,7 @@ def _submissions(plan: Plan, run: str, *, unique: bool) -> Callable[[int], Reque
         if unique:
             photo = as_another_file(photo, hash((run, number)) & 0xFFFFFFFFFFFF)
         package = json.dumps({"package_id": f"{run}-{number}-{time.time_ns()}"}).encode()
-        body, content_type = multipart({"package": package}, {"photo.jpg": photo})
+        body, content_type = form({"package": package}, {"photo.jpg": photo})
         return Request("/v1/screenings", body, content_type)
 
     return make
@@ -138,7 +162,7 @@ def _submissions(plan: Plan, run: str, *, unique: bool) -> Callable[[int], Reque
 
 def _plain(plan: Plan) -> Callable[[int], Request]:
     def make(number: int) -> Request:
-        body, content_type = multipart({}, {"photo.jpg": plan.photos[number % len(plan.photos)]})
+        body, content_type = form({}, {"photo.jpg": plan.photos[number % len(plan.photos)]})
         return Request("/screen", body, content_type)
 
     return make

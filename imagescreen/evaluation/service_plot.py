@@ -11,6 +11,7 @@ def plot(figures: Figures, cores: int, path: Path) -> None:
     """Writes a PNG: rate and latency against requests at once. Raises BrokenInstallation without matplotlib."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullFormatter
     except ImportError:
         raise BrokenInstallation("plots need the extra `plots` (pip install '.[plots]')") from None
     picture = Figure(figsize=(11, 4.5), layout="constrained")
@@ -37,6 +38,9 @@ def plot(figures: Figures, cores: int, path: Path) -> None:
     latencies.set(title="Latency in ms: p50, and p99 dashed", xlabel="requests at once", xscale="log", yscale="log")
     for axes in (rates, latencies):
         axes.set_xticks(CLIENTS, [str(number) for number in CLIENTS])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     picture.savefig(path, dpi=120)

@@ -6,6 +6,7 @@ from statistics import median
 
 from imagescreen.evaluation.http_load import LoadResult
 from imagescreen.evaluation.machine import described
+from imagescreen.evaluation.overload import Overload
 from imagescreen.evaluation.service_benchmark import BATCHES, CLIENTS, STRAIGHTFORWARD_CLIENTS, Figures
 
 LIBRARIES = ("torch", "open-clip-torch", "faiss-cpu", "pillow", "litestar", "uvicorn")
@@ -18,6 +19,7 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 
 def tables(figures: Figures, cores: int) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, header, rows) of each table."""
+    overload = figures.overload
     return [
         ("Bare parts, pictures a second", ["part", "median (lowest to highest)"], _bare_rows(figures)),
         (
@@ -26,6 +28,7 @@ def tables(figures: Figures, cores: int) -> list[tuple[str, list[str], list[list
             _service_rows(figures),
         ),
         ("Ratios of this run", ["what", "measured", "goal"], _ratio_rows(figures, cores)),
+        *([] if overload is None else [("Overload", ["what", "measured", "goal"], _overload_rows(overload))]),
     ]
 
 
@@ -92,3 +95,32 @@ def _ratio_rows(figures: Figures, cores: int) -> list[list[str]]:
 
 def _ratio(pairs: Sequence[tuple[LoadResult, LoadResult]], value: Callable[[LoadResult], float]) -> str:
     return spread([value(ours) / value(theirs) for ours, theirs in pairs], 2)
+
+
+def _overload_rows(overload: Overload) -> list[list[str]]:
+    during = overload.during
+    return [
+        ["answers/s before, 16 at once", f"{overload.before.rate:.1f}", ""],
+        ["offered for so long", f"{overload.offered_rate:.1f}/s for {overload.seconds / 60:.1f} min", ""],
+        ["sent late, for want of a connection", f"{overload.late} of {len(during.answers)}", "0"],
+        ["answered", f"{during.good} ({during.good / during.wall_s:.1f}/s)", ""],
+        ["latency of those, p50 / p99", f"{during.p50_ms / 1000:.1f} / {during.p99_ms / 1000:.1f} s", ""],
+        ["refused (503)", str(overload.refused), ""],
+        ["accepted and lost", str(overload.lost), "0"],
+        [
+            "refusals answered within, p50 / p99 / all",
+            " / ".join(f"{overload.refusal_ms(percent):.0f}" for percent in (50, 99, 100)) + " ms",
+            "≤ 100 ms",
+        ],
+        [
+            "resident memory before / first tenth after two / last tenth",
+            f"{overload.memory_before_mib:.0f} / {overload.memory_in(0.2, 0.3):.0f} / "
+            f"{overload.memory_in(0.9, 1):.0f} MiB",
+            "flat",
+        ],
+        [
+            "answers/s from 5 s after the end on, against before",
+            f"{overload.after_rate:.1f} ({overload.after_rate / overload.before.rate:.2f})",
+            "1",
+        ],
+    ]

@@ -30,7 +30,9 @@ def application(model_dir: Path, references: int) -> Litestar:
 
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{model_dir.resolve()}")
     model.eval()
-    vectors = np.random.default_rng(0).standard_normal((references, model.visual.output_dim), dtype=np.float32)
+    with torch.inference_mode():
+        dimension = model.encode_image(preprocess(Image.new("RGB", (64, 64)))[None]).shape[1]
+    vectors = np.random.default_rng(0).standard_normal((references, dimension), dtype=np.float32)
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
     turn = asyncio.Lock()

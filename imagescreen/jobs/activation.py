@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from sqlalchemy.orm import Session
 
-from imagescreen.calibration.thresholds import decode_thresholds
+from imagescreen.calibration.scale import decode_scale
 from imagescreen.database.feed import last_sequence, lock_feed
 from imagescreen.database.index_versions import activate_version, changed_references, current_version, record_version
 from imagescreen.database.matchable import count_without_vector, lacks_vector_since
@@ -23,7 +23,6 @@ from imagescreen.jobs.workbench import Store
 from imagescreen.matching import IndexVersion, VersionManifest, open_version
 from imagescreen.matching.manifest import MANIFEST_FILE
 from imagescreen.matching.picture_set import reference_id_of
-from imagescreen.serving.loader import THRESHOLDS_FILE
 
 _LOCK = ".choosing"
 _SAME_VECTOR = 0.999
@@ -62,9 +61,7 @@ def open_checked(store: Store, version: str) -> IndexVersion:
             f"index version {version} was made with model {manifest.model!r} of fingerprint {manifest.fingerprint}, "
             f"the one installed has {installed}"
         )
-    thresholds = opened.attachments.get(THRESHOLDS_FILE)
-    if thresholds is not None:
-        decode_thresholds(thresholds, fingerprint=manifest.fingerprint)
+    decode_scale(opened.attachments, fingerprint=manifest.fingerprint, dimension=manifest.dimension)
     return opened
 
 

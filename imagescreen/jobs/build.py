@@ -1,14 +1,17 @@
 """From stored vectors to an index version on disk: no model is loaded, no other version is opened."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from imagescreen.calibration.thresholds import Thresholds, encode_thresholds
-from imagescreen.database.calibration_set import calibration_blobs
+from imagescreen.calibration.scale import encode_scale
+from imagescreen.calibration.thresholds import Thresholds
+from imagescreen.database.background_set import stored_background
+from imagescreen.database.calibration_set import calibration_set
 from imagescreen.database.feed import last_sequence, now
 from imagescreen.database.matchable import count_without_vector
 from imagescreen.database.stored_vectors import count_present_pictures, matching_references, stored_vectors
@@ -16,13 +19,12 @@ from imagescreen.database.vectors import from_blobs
 from imagescreen.embedding.manifest import model_folder, read_manifest
 from imagescreen.embedding.registry import entry_of
 from imagescreen.errors import BrokenIndex
-from imagescreen.jobs.measure import Measured, measure
+from imagescreen.jobs.measure import Measured, Ordinary, measure
 from imagescreen.jobs.progress import Progress
 from imagescreen.jobs.workbench import Store
 from imagescreen.matching import Draft, IndexType, VersionManifest, drafting
 from imagescreen.references.facts import ReferenceKind
 from imagescreen.screening.policy import Policy
-from imagescreen.serving.loader import THRESHOLDS_FILE
 from imagescreen.settings import IndexChoice, Settings
 
 
@@ -37,7 +39,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A version, and how its thresholds were measured."""
+    """A version, and how its scores were measured."""
 
     manifest: VersionManifest
     measured: Measured
@@ -49,15 +51,14 @@ class Built:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Contents:
-    """What went into the draft, and the ordinary pictures (m, d) to measure it with; `labels` (n,) are rows of
-    `categories`.
-    """
+    """What went into the draft, and the ordinary pictures to measure with. `labels` (n,) are rows of `categories`."""
 
+    fingerprint: str
     sequence: int
     as_of: datetime
     labels: NDArray[np.int32]
     categories: tuple[str, ...]
-    ordinary: NDArray[np.float32]
+    ordinary: Ordinary
 
 
 def installed_space(model: str, settings: Settings) -> Space:
@@ -67,37 +68,76 @@ def installed_space(model: str, settings: Settings) -> Space:
     return Space(entry.name, manifest.fingerprint, manifest.dimension)
 
 
-def build_version(store: Store, policy: Policy, space: Space, *, built_by: str, progress: Progress) -> Built:
+def build_version(
+    store: Store,
+    policy: Policy,
+    space: Space,
+    *,
+    built_by: str,
+    check: Callable[[Measured], None] = lambda _: None,
+    progress: Progress,
+) -> Built:
     """Builds and publishes a version of everything that matches now; nothing is made current.
 
-    Memory stays flat: vectors stream from the database to the disk. Raises BrokenIndex when a picture lacks a vector,
-    or has one that cannot be indexed, naming it; and when the disk does not take the version, of which nothing is left
-    then.
+    `check` may refuse what was measured by raising, and then nothing is published. Memory stays flat: vectors stream
+    from the database to the disk. Raises BrokenIndex when a picture lacks a vector, or has one that cannot be indexed,
+    naming it; and when the disk does not take the version, of which nothing is left then.
     """
     with drafting(store.versions_dir, dimension=space.dimension, progress=progress) as draft:
         with store.database.read() as session:
             contents = _read_contents(session, space, draft, progress)
-        measured = measure(
-            contents.ordinary,
-            draft.vectors,
-            contents.labels,
-            contents.categories,
-            fingerprint=space.fingerprint,
-            wishes=policy.wishes,
-            progress=progress,
-        )
-        thresholds = measured.thresholds
+        measured = _measure(store, policy, draft, contents, progress)
+        check(measured)
         manifest = draft.finish(
             model=space.model,
             fingerprint=space.fingerprint,
             sequence=contents.sequence,
             as_of=contents.as_of,
             built_by=built_by,
-            attachments={} if thresholds is None else {THRESHOLDS_FILE: encode_thresholds(thresholds)},
+            attachments=encode_scale(measured.scale),
             index_type=_index_type(store.settings.index_type),
             progress=progress,
         )
     return Built(manifest, measured)
+
+
+def measure_only(store: Store, policy: Policy, space: Space, ordinary: Ordinary, *, progress: Progress) -> Measured:
+    """What a build would measure with these ordinary pictures in place of the stored ones; nothing is published."""
+    with drafting(store.versions_dir, dimension=space.dimension, progress=progress) as draft:
+        with store.database.read() as session:
+            contents = _read_contents(session, space, draft, progress)
+        return _measure(store, policy, draft, replace(contents, ordinary=ordinary), progress)
+
+
+def stored_ordinary(session: Session, space: Space) -> Ordinary:
+    """The stored packages and the background. Raises BrokenIndex when a picture lacks a vector."""
+    packages = calibration_set(session, fingerprint=space.fingerprint)
+    if packages.lacking:
+        raise lacking_vectors("calibration pictures", packages.lacking, space)
+    background = stored_background(session, fingerprint=space.fingerprint)
+    if background.lacking:
+        raise lacking_vectors("background pictures", background.lacking, space)
+    return Ordinary(
+        vectors=from_blobs(packages.vectors, space.dimension),
+        sizes=np.array(packages.sizes, np.int64),
+        background=from_blobs(background.vectors, space.dimension),
+        names=background.names,
+        sha256s=background.sha256s,
+        lost=packages.lost,
+    )
+
+
+def _measure(store: Store, policy: Policy, draft: Draft, contents: _Contents, progress: Progress) -> Measured:
+    return measure(
+        contents.ordinary,
+        draft.vectors,
+        contents.labels,
+        contents.categories,
+        fingerprint=contents.fingerprint,
+        wishes=policy.wishes,
+        near_duplicate=store.settings.near_duplicate_similarity,
+        progress=progress,
+    )
 
 
 def lacking_vectors(what: str, count: int, space: Space) -> BrokenIndex:
@@ -115,10 +155,7 @@ def _read_contents(session: Session, space: Space, draft: Draft, progress: Progr
     """Sequence and moment are taken first: what is committed meanwhile is followed once more, which is harmless."""
     sequence = last_sequence(session)
     as_of = now()
-    blobs, lacking = calibration_blobs(session, fingerprint=space.fingerprint)
-    if lacking:
-        raise lacking_vectors("calibration pictures", lacking, space)
-    ordinary = from_blobs(blobs, space.dimension)
+    ordinary = stored_ordinary(session, space)
     total = count_present_pictures(session)
     references = matching_references(session, moment=as_of, known_item=ReferenceKind.KNOWN_ITEM.value)
     labels = [np.empty(0, np.int32)]
@@ -132,4 +169,4 @@ def _read_contents(session: Session, space: Space, draft: Draft, progress: Progr
         labels.append(chunk.labels)
         seen += chunk.seen
         progress("reading vectors", seen, total)
-    return _Contents(sequence, as_of, np.concatenate(labels), references.categories, ordinary)
+    return _Contents(space.fingerprint, sequence, as_of, np.concatenate(labels), references.categories, ordinary)

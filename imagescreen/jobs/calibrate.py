@@ -1,37 +1,37 @@
-"""Takes in pictures of ordinary goods, and measures thresholds with them by building an index version."""
+"""Takes in packages of ordinary goods, and measures thresholds with them by building an index version."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imagescreen.calibration.thresholds import check_sample_size
+from imagescreen.database.background_set import known_background_pictures
 from imagescreen.database.calibration_set import (
-    add_calibration_picture,
-    count_calibration_pictures,
-    keep_only_calibration_pictures,
-    known_calibration_pictures,
-    remove_calibration_pictures,
+    add_package,
+    count_packages,
+    keep_only_packages,
+    known_packages,
+    remove_packages,
 )
-from imagescreen.database.vectors import to_blob
-from imagescreen.errors import InvalidContent, PictureProblem
-from imagescreen.jobs.build import Built
+from imagescreen.database.index_versions import current_version
+from imagescreen.database.vectors import from_blobs
+from imagescreen.errors import ImagescreenError, InvalidContent
+from imagescreen.jobs.build import Built, measure_only, stored_ordinary
+from imagescreen.jobs.measure import Measured, Ordinary
+from imagescreen.jobs.ordinary_packages import NewPackage, OrdinaryPackage, embed_packages
 from imagescreen.jobs.progress import Progress, silent
-from imagescreen.jobs.reindex import reindex
+from imagescreen.jobs.reindex import current_space, reindex
 from imagescreen.jobs.workbench import Workbench
-from imagescreen.pictures import PictureHeader
-from imagescreen.references.enrolment import NewPicture
-from imagescreen.serving.embed import embed_each, prepare
 
 CHUNK = 64
-"""Pictures embedded and committed together."""
+"""Pictures embedded and committed together, or a little more."""
 
 
 @dataclass(slots=True)
 class Intake:
-    """What became of the pictures that were offered; `rejected` is (name, why), `taken` the sha256 of the others,
+    """What became of the packages that were offered; `rejected` is (name, why), `taken` the contents of the others,
     of which `fresh` were not stored before.
     """
 
@@ -39,12 +39,12 @@ class Intake:
     known: int = 0
     fresh: set[str] = field(default_factory=set)
     rejected: list[tuple[str, str]] = field(default_factory=list)
-    taken: set[str] = field(default_factory=set)
+    taken: dict[str, OrdinaryPackage] = field(default_factory=dict)
 
 
 def calibrate(
     bench: Workbench,
-    pictures: Iterable[NewPicture],
+    packages: Iterable[NewPackage],
     *,
     total: int,
     source: str,
@@ -52,77 +52,155 @@ def calibrate(
     built_by: str,
     progress: Progress = silent,
 ) -> tuple[Intake, Built]:
-    """Adds ordinary pictures to the stored set (or replaces it), then builds and activates a version with thresholds
-    measured on the whole set.
+    """Adds ordinary packages, of `total` pictures, to the stored set (or replaces it), then builds and activates a
+    version with thresholds measured on the whole set.
 
-    A picture that is stored already is kept once; one that a reference has is rejected by name, because goods that are
-    known items are not ordinary. Raises InvalidContent when the set is too small for the policy's rates; what was
-    added stays then, so that more can be added to it, but a replacement is undone.
+    A package that is stored already is kept once; one with a picture that a reference has is rejected by name, because
+    goods that are known items are not ordinary. Raises InvalidContent when the set cannot support the policy's review
+    rate, or there is nothing to measure against; nothing is changed then.
     """
     intake = Intake()
-    waiting = iter(pictures)
+    with _undone_on_failure(bench, intake):
+        done = 0
+        for chunk in _chunks(packages):
+            embedded, rejected = embed_packages(bench, chunk)
+            intake.rejected += rejected
+            _store(bench, embedded, source, intake)
+            done += sum(len(package.pictures) for package in chunk)
+            progress("embedding ordinary pictures", done, total)
+        return intake, _finish(bench, intake, replace=replace, built_by=built_by, progress=progress)
+
+
+def calibrate_with(
+    bench: Workbench,
+    packages: Sequence[OrdinaryPackage],
+    *,
+    source: str,
+    replace: bool = False,
+    built_by: str,
+    progress: Progress = silent,
+) -> tuple[Intake, Built]:
+    """The same with packages that have their vectors already, those of stored screenings."""
+    intake = Intake()
+    with _undone_on_failure(bench, intake):
+        _store(bench, packages, source, intake)
+        return intake, _finish(bench, intake, replace=replace, built_by=built_by, progress=progress)
+
+
+def embed_all(
+    bench: Workbench, packages: Iterable[NewPackage], *, total: int, progress: Progress = silent
+) -> tuple[list[OrdinaryPackage], list[tuple[str, str]]]:
+    """Packages, of `total` pictures, with their vectors and without their bytes, and (name, why) of the rejected ones;
+    nothing is stored.
+    """
+    embedded: list[OrdinaryPackage] = []
+    rejected: list[tuple[str, str]] = []
     done = 0
-    while chunk := list(islice(waiting, CHUNK)):
-        _take(bench, chunk, source, intake)
-        done += len(chunk)
+    for chunk in _chunks(packages):
+        sound, unsound = embed_packages(bench, chunk)
+        embedded += [OrdinaryPackage(package.content, package.pictures) for package in sound]
+        rejected += unsound
+        done += sum(len(package.pictures) for package in chunk)
         progress("embedding ordinary pictures", done, total)
-    wishes = bench.policy.wishes
+    return embedded, rejected
+
+
+def measure_with(
+    bench: Workbench, packages: Sequence[OrdinaryPackage], *, replace: bool, progress: Progress = silent
+) -> Measured:
+    """What a calibration with these packages would measure; nothing is stored. Raises as `calibrate`."""
     with bench.database.read() as session:
-        stored = len(intake.taken) if replace else count_calibration_pictures(session)
+        current = current_version(session)
+    space = current_space(bench, current)
+    with bench.database.read() as session:
+        stored = stored_ordinary(session, space)
+        known = set() if replace else known_packages(session, [package.content for package in packages])
+    fresh = [package for package in {one.content: one for one in packages}.values() if package.content not in known]
+    vectors = from_blobs([picture.vector for package in fresh for picture in package.pictures], space.dimension)
+    sizes = np.array([len(package.pictures) for package in fresh], np.int64)
+    ordinary = Ordinary(
+        vectors=vectors if replace else np.concatenate([stored.vectors, vectors]),
+        sizes=sizes if replace else np.concatenate([stored.sizes, sizes]),
+        background=stored.background,
+        names=stored.names,
+        sha256s=stored.sha256s,
+        lost=0 if replace else stored.lost,
+    )
+    measured = measure_only(bench, bench.policy, space, ordinary, progress=progress)
+    _refuse_uncalibrated(measured)
+    return measured
+
+
+def _chunks(packages: Iterable[NewPackage]) -> Iterator[list[NewPackage]]:
+    chunk: list[NewPackage] = []
+    for package in packages:
+        chunk.append(package)
+        if sum(len(one.pictures) for one in chunk) >= CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+@contextmanager
+def _undone_on_failure(bench: Workbench, intake: Intake) -> Iterator[None]:
+    """Takes back what was added when the calibration is refused."""
     try:
-        check_sample_size(stored, wishes.rates, wishes.category_rates)
-    except InvalidContent:
-        if replace:
-            with bench.database.write() as session:
-                remove_calibration_pictures(session, intake.fresh)
-        raise
-    if replace:
+        yield
+    except ImagescreenError:
         with bench.database.write() as session:
-            keep_only_calibration_pictures(session, intake.taken)
-    return intake, reindex(bench, built_by=built_by, progress=progress)
+            remove_packages(session, intake.fresh)
+        raise
 
 
-def _take(bench: Workbench, chunk: Sequence[NewPicture], source: str, intake: Intake) -> None:
-    served = bench.follower.serving.current()
-    read: dict[str, tuple[NewPicture, PictureHeader, NDArray[np.float32]]] = {}
-    for new in chunk:
-        try:
-            header = bench.reader.header(new.data)
-            if header.sha256 in read:
-                intake.known += 1
-            else:
-                tensor = prepare(bench.reader, served.batcher.encoder, new.data, header)
-                read[header.sha256] = (new, header, tensor)
-        except PictureProblem as problem:
-            intake.rejected.append((new.name, problem.detail))
-    for sha256, owner in bench.enrolment.owners(list(read)).items():
-        new, _, _ = read.pop(sha256)
-        intake.rejected.append((new.name, f"reference {owner.reference_id} ({owner.title!r}) has this picture"))
+def _store(bench: Workbench, packages: Sequence[OrdinaryPackage], source: str, intake: Intake) -> None:
+    fingerprint = bench.follower.serving.current().snapshot.fingerprint
+    different = {package.content: package for package in packages}
+    intake.known += len(packages) - len(different)
+    sha256s = [picture.sha256 for package in different.values() for picture in package.pictures]
     with bench.database.read() as session:
-        for sha256 in known_calibration_pictures(session, list(read)):
-            del read[sha256]
-            intake.known += 1
-            intake.taken.add(sha256)
-    if not read:
-        return
-    embedded: dict[str, NDArray[np.float32]] = {}
-    vectors = embed_each(served.batcher, [tensor for _, _, tensor in read.values()])
-    for (new, header, _), vector in zip(read.values(), vectors, strict=True):
-        if isinstance(vector, PictureProblem):
-            intake.rejected.append((new.name, vector.detail))
-        else:
-            embedded[header.sha256] = vector
-            bench.files.put(header.sha256, new.data)
+        known = known_packages(session, list(different))
+        background = known_background_pictures(session, sha256s)
+    for content, package in list(different.items()):
+        if any(picture.sha256 in background for picture in package.pictures):
+            intake.rejected.append((content[:16], "the background has one of its pictures"))
+            del different[content]
+        for sha256, data in package.data.items():
+            bench.files.put(sha256, data)
+    fresh = [package for content, package in different.items() if content not in known]
     with bench.database.write() as session:
-        for sha256, vector in embedded.items():
-            add_calibration_picture(
+        for package in fresh:
+            add_package(
                 session,
-                sha256=sha256,
-                size_bytes=read[sha256][1].size_bytes,
+                package.content,
+                package.pictures,
                 source=source,
-                fingerprint=served.snapshot.fingerprint,
-                vector=to_blob(vector),
+                screening_id=package.screening_id,
+                fingerprint=fingerprint,
             )
-    intake.added += len(embedded)
-    intake.fresh.update(embedded)
-    intake.taken.update(embedded)
+    intake.added += len(fresh)
+    intake.known += len(different) - len(fresh)
+    intake.fresh.update(package.content for package in fresh)
+    # Their bytes are stored by now, and would fill the memory.
+    intake.taken.update(
+        (content, OrdinaryPackage(content, package.pictures, screening_id=package.screening_id))
+        for content, package in different.items()
+    )
+
+
+def _finish(bench: Workbench, intake: Intake, *, replace: bool, built_by: str, progress: Progress) -> Built:
+    with bench.database.read() as session:
+        stored = len(intake.taken) if replace else count_packages(session)
+    check_sample_size(stored, bench.policy.wishes.rates)
+    if replace:
+        # Looked at before the old ones are forgotten.
+        measure_with(bench, list(intake.taken.values()), replace=True, progress=progress)
+        with bench.database.write() as session:
+            keep_only_packages(session, intake.taken)
+        intake.fresh.clear()
+    return reindex(bench, built_by=built_by, check=_refuse_uncalibrated, progress=progress)
+
+
+def _refuse_uncalibrated(measured: Measured) -> None:
+    if measured.uncalibrated is not None:
+        raise InvalidContent(measured.uncalibrated)

@@ -9,6 +9,7 @@ from imagescreen.database.index_versions import current_version
 from imagescreen.embedding.manifest import installed_models
 from imagescreen.errors import BrokenInstallation, ImagescreenError
 from imagescreen.jobs.calibrate import calibrate
+from imagescreen.jobs.ordinary_packages import single_pictures
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.workbench import Store, Workbench
 from imagescreen.references.catalogue import Catalogue, ReferenceFilter
@@ -25,7 +26,7 @@ from imagescreen.references.sample.catalogue import (
 from imagescreen.settings import Settings
 
 ORDINARY_PICTURES = 1000
-"""The built-in policy promises to hold 1 in 1,000 ordinary pictures, which needs 999."""
+"""The built-in policy promises to hold 1 in 1,000 ordinary packages, which needs 999; each picture is a package."""
 
 BATCH = 16
 
@@ -89,7 +90,14 @@ def prepare_sample(bench: Workbench, progress: Progress = silent) -> None:
     """
     _enrol(bench, progress)
     pictures = (NewPicture(f"ordinary {n}", data) for n, data in enumerate(ordinary_pictures(ORDINARY_PICTURES)))
-    calibrate(bench, pictures, total=ORDINARY_PICTURES, source=SAMPLE_SOURCE, built_by="first start", progress=progress)
+    calibrate(
+        bench,
+        single_pictures(pictures),
+        total=ORDINARY_PICTURES,
+        source=SAMPLE_SOURCE,
+        built_by="first start",
+        progress=progress,
+    )
 
 
 def _has_references(store: Store) -> bool:

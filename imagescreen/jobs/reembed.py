@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from imagescreen.database.background_set import (
+    background_pictures_without_vector,
+    count_background_pictures_without_vector,
+)
 from imagescreen.database.calibration_set import (
     calibration_pictures_without_vector,
     count_calibration_pictures_without_vector,
 )
 from imagescreen.database.matchable import count_without_vector, pictures_without_vector
-from imagescreen.database.tables import CalibrationVectorRow, ReferenceVectorRow
+from imagescreen.database.tables import BackgroundVectorRow, CalibrationVectorRow, ReferenceVectorRow
 from imagescreen.database.vectors import to_blob
 from imagescreen.embedding.encoder import Encoder
 from imagescreen.errors import BrokenInstallation, ImagescreenError
@@ -31,11 +35,12 @@ class _Task:
     what: str
     count: Callable[[Session], int]
     pending: Callable[[Session, int], Sequence[tuple[int, str]]]
-    make_row: Callable[[int, bytes], ReferenceVectorRow | CalibrationVectorRow]
+    make_row: Callable[[int, bytes], ReferenceVectorRow | CalibrationVectorRow | BackgroundVectorRow]
 
 
 def reembed(bench: Workbench, encoder: Encoder, progress: Progress) -> int:
-    """Gives every reference and calibration picture a vector of `encoder`, and returns how many lacked one.
+    """Gives every reference, calibration and background picture whose bytes are kept a vector of `encoder`, and returns
+    how many lacked one.
 
     Raises BrokenInstallation that names the picture whose stored bytes are gone or damaged.
     """
@@ -54,7 +59,15 @@ def reembed(bench: Workbench, encoder: Encoder, progress: Progress) -> int:
         ),
         lambda key, vector: CalibrationVectorRow(calibration_picture_id=key, fingerprint=fingerprint, vector=vector),
     )
-    return sum(_embed_all(bench, encoder, task, progress) for task in (references, ordinary))
+    background = _Task(
+        "background pictures",
+        lambda session: count_background_pictures_without_vector(session, fingerprint=fingerprint),
+        lambda session, after: background_pictures_without_vector(
+            session, fingerprint=fingerprint, after=after, limit=CHUNK
+        ),
+        lambda key, vector: BackgroundVectorRow(background_picture_id=key, fingerprint=fingerprint, vector=vector),
+    )
+    return sum(_embed_all(bench, encoder, task, progress) for task in (references, ordinary, background))
 
 
 def _embed_all(bench: Workbench, encoder: Encoder, task: _Task, progress: Progress) -> int:

@@ -1,18 +1,31 @@
 """Builds an index version from the database and makes it current."""
 
+from collections.abc import Callable
+
 from imagescreen.database.index_versions import current_version
+from imagescreen.database.tables import IndexVersionRow
 from imagescreen.errors import Conflict, FingerprintMismatch
 from imagescreen.jobs.activation import activate_built
-from imagescreen.jobs.build import Built, build_version, installed_space
+from imagescreen.jobs.build import Built, Space, build_version, installed_space
 from imagescreen.jobs.change_model import ModelChange
+from imagescreen.jobs.measure import Measured
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.tidy import tidy
 from imagescreen.jobs.workbench import Store, Workbench
 from imagescreen.screening.policy import Policy
 
 
-def rebuild(store: Store, policy: Policy, *, built_by: str, progress: Progress = silent) -> Built:
+def rebuild(
+    store: Store,
+    policy: Policy,
+    *,
+    built_by: str,
+    check: Callable[[Measured], None] = lambda _: None,
+    progress: Progress = silent,
+) -> Built:
     """Builds from stored vectors and activates; running servers follow by the feed. Loads no model.
+
+    `check` may refuse what was measured by raising, and then nothing is built.
 
     Raises BrokenIndex when a picture lacks a vector or has one that cannot be indexed, FingerprintMismatch when the
     current version's model is not the installed one, and Conflict when another process switched the model meanwhile.
@@ -20,6 +33,20 @@ def rebuild(store: Store, policy: Policy, *, built_by: str, progress: Progress =
     """
     with store.database.read() as session:
         current = current_version(session)
+    space = current_space(store, current)
+    name = space.model
+    built = build_version(store, policy, space, built_by=built_by, check=check, progress=progress)
+    if not activate_built(store, built.manifest, seen=current, actor=built_by):
+        raise Conflict(f"references were added with another model than {name!r} meanwhile: run the command again")
+    tidy(store, progress)
+    return built
+
+
+def current_space(store: Store, current: IndexVersionRow | None) -> Space:
+    """That of the current version, or of the model that settings name before the first.
+
+    Raises FingerprintMismatch when the model is not the one installed.
+    """
     name = store.settings.model if current is None else current.model
     space = installed_space(name, store.settings)
     if current is not None and space.fingerprint != current.fingerprint:
@@ -27,17 +54,20 @@ def rebuild(store: Store, policy: Policy, *, built_by: str, progress: Progress =
             f"the current index version was made with model {name!r} of fingerprint {current.fingerprint}, the one "
             f"installed has {space.fingerprint}: embed everything anew with scripts/reindex.py --model {name}"
         )
-    built = build_version(store, policy, space, built_by=built_by, progress=progress)
-    if not activate_built(store, built.manifest, seen=current, actor=built_by):
-        raise Conflict(f"references were added with another model than {name!r} meanwhile: run the command again")
-    tidy(store, progress)
-    return built
+    return space
 
 
-def reindex(bench: Workbench, *, model: str | None = None, built_by: str, progress: Progress = silent) -> Built:
+def reindex(
+    bench: Workbench,
+    *,
+    model: str | None = None,
+    built_by: str,
+    check: Callable[[Measured], None] = lambda _: None,
+    progress: Progress = silent,
+) -> Built:
     """`rebuild`, or `ModelChange` with `model`, without asking; this process serves the new version when it returns."""
     if model is None:
-        built = rebuild(bench, bench.policy, built_by=built_by, progress=progress)
+        built = rebuild(bench, bench.policy, built_by=built_by, check=check, progress=progress)
     else:
         change = ModelChange(bench, model, built_by=built_by, progress=progress)
         built = change.build()

@@ -8,7 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import now
-from imagescreen.database.tables import CalibrationPictureRow, ReferencePictureRow, ScreeningPictureRow
+from imagescreen.database.tables import (
+    BackgroundPictureRow,
+    CalibrationPictureRow,
+    ReferencePictureRow,
+    ScreeningPictureRow,
+)
 from imagescreen.jobs.progress import Progress
 from imagescreen.jobs.workbench import Store
 
@@ -32,7 +37,7 @@ def tidy(store: Store, progress: Progress) -> int:
 
 def remove_orphans(store: Store, *, since: datetime | None, progress: Progress) -> int:
     """Removes unfinished files, and files put after `since` (None: ever) that neither a present reference picture, a
-    calibration picture nor a kept screening picture names. Returns how many.
+    calibration or background picture nor a kept screening picture names. Returns how many.
     """
     removed = store.files.remove_unfinished(ORPHAN_AGE, since=since)
     seen = 0
@@ -61,7 +66,10 @@ def _named(session: Session, sha256s: Sequence[str]) -> set[str]:
         select(ReferencePictureRow.sha256).where(
             ReferencePictureRow.sha256.in_(sha256s), ReferencePictureRow.removed_at.is_(None)
         ),
-        select(CalibrationPictureRow.sha256).where(CalibrationPictureRow.sha256.in_(sha256s)),
+        select(CalibrationPictureRow.sha256).where(
+            CalibrationPictureRow.sha256.in_(sha256s), CalibrationPictureRow.stored.is_(True)
+        ),
+        select(BackgroundPictureRow.sha256).where(BackgroundPictureRow.sha256.in_(sha256s)),
         select(ScreeningPictureRow.sha256).where(
             ScreeningPictureRow.sha256.in_(sha256s), ScreeningPictureRow.stored.is_(True)
         ),

@@ -11,6 +11,7 @@ from imagescreen.database.group_commit import GroupCommit
 from imagescreen.database.migrate import migrate
 from imagescreen.database.session import Database
 from imagescreen.embedding.cache import VectorCache
+from imagescreen.jobs.drift import DriftWatch
 from imagescreen.jobs.folding import Folding
 from imagescreen.pictures import DecodingBudget, PdqHasher, PictureLimits, PictureReader
 from imagescreen.references.catalogue import Catalogue
@@ -20,6 +21,7 @@ from imagescreen.screening.known_hashes import KnownHashes
 from imagescreen.screening.matches import ReferenceLookup
 from imagescreen.screening.policy import Policy, read_policy, record_policy
 from imagescreen.screening.record import ScreeningRecord
+from imagescreen.screening.screened_vectors import ScreenedVectors
 from imagescreen.screening.screener import Screener
 from imagescreen.serving.loader import Loader
 from imagescreen.serving.state import Serving
@@ -47,6 +49,7 @@ class Workbench(Store):
     loader: Loader
     follower: Follower
     folding: Folding
+    drift: DriftWatch
     catalogue: Catalogue
     enrolment: Enrolment
     record: ScreeningRecord
@@ -82,6 +85,8 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
         stack.callback(follower.close)
         folding = Folding(settings, database, follower)
         stack.callback(folding.close)
+        drift = DriftWatch(database, follower.serving)
+        stack.callback(drift.close)
         writer = GroupCommit(database)
         stack.callback(writer.close)
         record = ScreeningRecord(database, writer)
@@ -109,6 +114,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
             loader=loader,
             follower=follower,
             folding=folding,
+            drift=drift,
             catalogue=Catalogue(database, files, on_change=follower.catch_up),
             enrolment=enrolment,
             record=record,
@@ -146,7 +152,10 @@ def _new_screener(
         lookup=ReferenceLookup(store.database),
         record=record,
         files=store.files,
-        cache=VectorCache(max_pictures=settings.cached_pictures),
+        cache=VectorCache(
+            max_pictures=settings.cached_pictures,
+            stored=ScreenedVectors(store.database).find if settings.cache_in_database else None,
+        ),
         hashes=None
         if hasher is None
         else KnownHashes(store.database, reader, hasher, max_pictures=settings.cached_pictures),

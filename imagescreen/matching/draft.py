@@ -24,6 +24,7 @@ from imagescreen.matching.versions import (
     PICTURE_IDS_FILE,
     REFERENCE_ROWS_FILE,
     REFERENCES_FILE,
+    Attachment,
     check_attachments,
     read_version,
     spread,
@@ -109,7 +110,7 @@ class Draft:
         sequence: int,
         as_of: datetime,
         built_by: str,
-        attachments: Mapping[str, bytes],
+        attachments: Mapping[str, Attachment],
         index_type: IndexType | None = None,
         progress: Progress = silent,
     ) -> VersionManifest:
@@ -196,7 +197,7 @@ def write_version(
     sequence: int,
     as_of: datetime,
     built_by: str,
-    attachments: Mapping[str, bytes],
+    attachments: Mapping[str, Attachment],
     index_type: IndexType | None = None,
 ) -> VersionManifest:
     """Write an index version of `vectors` (n, d) float32 that are in memory already, in any order; n may be 0.

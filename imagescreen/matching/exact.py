@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 from imagescreen.matching.threads import SEARCH_THREADS
 
 
+def nearest_rows(vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """(n, k) rows of the k of `vectors` (m, d), k at most m, that are nearest to each of `queries` (n, d)."""
+    return ExactSearch(vectors).nearest(queries, k, 1)[1]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ExactSearch:
     """Over vectors (n, d), mapped or in memory."""

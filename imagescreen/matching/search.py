@@ -58,9 +58,10 @@ class _Hits:
 
 
 def nearest_references(
-    parts: Sequence[Searchable], queries: NDArray[np.float32], *, count: int, at_least: float
+    parts: Sequence[Searchable], queries: NDArray[np.float32], *, count: int, at_least: NDArray[np.float64]
 ) -> list[list[Neighbour]]:
-    """See `IndexSnapshot.search`. A picture counts in one of the `parts` at most, and they have `count` references.
+    """See `IndexSnapshot.search`; `at_least` (n,) is each query's own. A picture counts in one of the `parts` at most,
+    and they have `count` references.
 
     A structure tells similarities that are off by its `error` at most. The exact similarities of the `count`
     references that look nearest are a limit that the true nearest reach, too. So whatever may exceed that limit (or
@@ -85,9 +86,10 @@ def nearest_references(
         too_short = []
         for i, query in enumerate(pending):
             hits = [_hits(part, s[i], rows[i], whole) for part, (s, rows, whole) in zip(parts, results, strict=True)]
-            floor = min(at_least, _similarity_of_reference(queries[query], hits, count)) - slack
+            own = float(at_least[query])
+            floor = min(own, _similarity_of_reference(queries[query], hits, count)) - slack
             if all(h.complete_from(floor) for h in hits):
-                found[query] = _ranked(queries[query], hits, floor, count=count, at_least=at_least)
+                found[query] = _ranked(queries[query], hits, floor, count=count, at_least=own)
             else:
                 too_short.append(query)
         pending = too_short

@@ -127,25 +127,36 @@ class IndexSnapshot:
             recent.append(Recent.of(pictures, base.pictures))
         return replace(self, sequence=sequence, base=base, recent=_tidied(recent, base.pictures))
 
-    def search(self, queries: NDArray[np.float32], *, count: int, at_least: float = math.inf) -> list[list[Neighbour]]:
+    def search(
+        self, queries: NDArray[np.float32], *, count: int, at_least: float | NDArray[np.float64] = math.inf
+    ) -> list[list[Neighbour]]:
         """The references that `queries` (n, d) float32, unit length, resemble: one list a query, best first.
 
         Each list has the `count` nearest references (fewer when there are fewer) and besides every reference with a
-        similarity of `at_least` or more. A reference is there once, with its most similar picture; of equal ones the
-        lower picture id comes first. Similarities are exact, and the same whatever other queries are asked at the same
-        time. Nothing is missed, but for a version of inverted lists what lies in lists that are not looked at; its
-        manifest tells the recall that was measured.
+        similarity of `at_least` or more, one limit for all queries or (n,), one for each. A reference is there once,
+        with its most similar picture; of equal ones the lower picture id comes first. Similarities are exact, and the
+        same whatever other queries are asked at the same time. Nothing is missed, but for a version of inverted lists
+        what lies in lists that are not looked at; its manifest tells the recall that was measured.
 
-        Raises UnsoundVector for queries that are not so, InvalidContent for a negative count or a NaN limit.
+        Raises UnsoundVector for queries that are not so, InvalidContent for a negative count, a NaN limit or another
+        number of limits than of queries.
         """
         check_vectors(queries, self.dimension, name=lambda row: f"query {row}", error=UnsoundVector)
-        if count < 0 or math.isnan(at_least):
+        limits = np.asarray(at_least, np.float64)
+        if count < 0 or np.isnan(limits).any():
             raise InvalidContent(
                 f"a search takes a count of 0 or more and a number as its limit, not {count}, {at_least}"
             )
+        if limits.shape not in ((), (len(queries),)):
+            raise InvalidContent(f"a search of {len(queries)} queries takes one limit or as many, not {limits.shape}")
         parts = (self.base, *self.recent)
         # Looking for more references than there are would go through every picture.
-        return nearest_references(parts, queries, count=min(count, self.reference_count), at_least=at_least)
+        return nearest_references(
+            parts,
+            queries,
+            count=min(count, self.reference_count),
+            at_least=np.broadcast_to(limits, (len(queries),)),
+        )
 
 
 def _no_rows() -> NDArray[np.int64]:

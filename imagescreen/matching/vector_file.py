@@ -2,6 +2,7 @@
 
 import hashlib
 import mmap
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -86,6 +87,14 @@ def map_vectors(path: Path, rows: int, dimension: int) -> NDArray[np.float32]:
     Raises BrokenIndex when the file is not of that size.
     """
     return _viewed(_map(path, rows, dimension), rows, dimension)
+
+
+def map_file(path: Path) -> memoryview:
+    """All of a file, read-only; see `map_vectors`."""
+    with path.open("rb") as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        # An empty file cannot be mapped.
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size_bytes else b"")
 
 
 class SparseRows:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from imagescreen.matching.manifest import MANIFEST_FILE, VersionManifest, is_ver
 from imagescreen.matching.opened_files import OpenedFiles
 from imagescreen.matching.picture_set import KEY, Keys, PictureSet, locate
 from imagescreen.matching.structure import INDEX_FILE, VECTORS_FILE, open_structure
+from imagescreen.matching.vector_file import map_file
 
 PICTURE_IDS_FILE = "picture_ids.npy"  # (n,) int64, ascending: the picture of each row
 REFERENCES_FILE = "references.npy"  # (r, 16) uint8: the reference ids, ascending
@@ -29,18 +30,19 @@ _CANARY_DEPTH = 64
 _GREATEST_EFFORT = 1 << 30  # of lists of which a search looks at some, all
 _UNFIT = "its pictures and its references do not fit together"
 Element = TypeVar("Element", np.uint8, np.int32, np.int64)
+Attachment: TypeAlias = bytes | memoryview
 _ATTACHMENT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexVersion:
-    """An index version that was found sound; `attachments` are the further files that came with it, by name.
+    """An index version that was found sound; `attachments` are the further files that came with it, by name, mapped.
 
-    `files` are those behind `pictures`, to look at again while it is in use.
+    `files` are those behind all of it, to look at again while it is in use.
     """
 
     manifest: VersionManifest
-    attachments: Mapping[str, bytes]
+    attachments: Mapping[str, memoryview]
     pictures: PictureSet
     files: OpenedFiles
 
@@ -99,7 +101,7 @@ def list_versions(versions_dir: Path) -> list[VersionManifest | BrokenVersion]:
     return [*sorted(found, key=lambda manifest: manifest.built_at, reverse=True), *broken]
 
 
-def check_attachments(attachments: Mapping[str, bytes]) -> None:
+def check_attachments(attachments: Mapping[str, Attachment]) -> None:
     for name in attachments:
         if not _ATTACHMENT.fullmatch(name) or name in OWN_FILES or name == MANIFEST_FILE:
             raise BrokenIndex(f"an index version cannot hold an attachment named {name!r}")
@@ -114,7 +116,7 @@ def read_version(folder: Path, version: str) -> IndexVersion:
         check_files(folder, manifest.files, besides=MANIFEST_FILE)
         pictures = _read_pictures(folder, manifest)
         _check_canaries(pictures, manifest.canaries)
-        attachments = {name: (folder / name).read_bytes() for name in sorted(manifest.files.keys() - OWN_FILES)}
+        attachments = {name: map_file(folder / name) for name in sorted(manifest.files.keys() - OWN_FILES)}
     except BrokenIndex as error:
         raise BrokenIndex(f"index version {version} is not sound: {error.detail}") from None
     except OSError as error:

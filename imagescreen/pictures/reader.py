@@ -97,8 +97,8 @@ class PictureReader:
         self._limits = limits
         self._budget = budget
 
-    def header(self, data: bytes) -> PictureHeader:
-        """Format, displayed size and sha256 of a picture file, without decoding it.
+    def header(self, data: bytes, *, sha256: str | None = None) -> PictureHeader:
+        """Format, displayed size and sha256 of a picture file, without decoding it; a known `sha256` is taken over.
 
         Raises PictureTooLarge, PictureTooSmall, UnsupportedPictureFormat, UnreadablePicture.
         """
@@ -111,7 +111,7 @@ class PictureReader:
         width, height = container.width, container.height
         if container.orientation >= 5:
             width, height = height, width
-        return PictureHeader(hashlib.sha256(data).hexdigest(), len(data), format_, width, height)
+        return PictureHeader(sha256 or hashlib.sha256(data).hexdigest(), len(data), format_, width, height)
 
     def read(self, data: bytes, header: PictureHeader, *, reduce_to: int) -> Picture:
         """The picture of `data`, whose header was read before, for a model whose input side is `reduce_to` pixels.

@@ -220,7 +220,7 @@ class Follower:
         self._log.error("served_index_version_damaged", version=version)
         # At once: until another version is there, no answer is better than a wrong one.
         nothing = IndexSnapshot.empty(served.snapshot.fingerprint, served.snapshot.dimension)
-        self._followed = Followed.from_start(Served(served.batcher, nothing, None))
+        self._followed = Followed.from_start(Served(served.batcher, nothing, hashes=served.hashes))
         self.serving.replace(self._followed.served, why)
         if wanted is not None and wanted.version == version:
             self._refused = wanted

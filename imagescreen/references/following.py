@@ -70,7 +70,7 @@ def advance(session: Session, followed: Followed, moment: datetime) -> Followed:
         session, moment=moment, kind=ReferenceKind.KNOWN_ITEM.value
     )
     return Followed(
-        Served(served.batcher, snapshot, served.thresholds, known),
+        replace(served, snapshot=snapshot, has_known_items=known),
         judged_at=moment,
         without_vector=frozenset(without_vector),
         looked=True,

@@ -60,8 +60,11 @@ class ReasonCode(StrEnum):
 class Match(msgspec.Struct, frozen=True):
     """One reference that one picture resembles, by its nearest picture, or is a copy of, by the one that it copies.
 
-    `similarity` is the cosine of the two vectors, of the reference's nearest picture; null for a reference that was
-    found by a hash alone. `exceeds` says which of the two `thresholds` the score is above, or what a copy leads to.
+    `similarity` is the cosine of the two vectors, of the reference's nearest picture, `score` the same less what the
+    picture resembles of the background; both are null for a reference that was found by a hash alone. `exceeds` says
+    which of the two `thresholds` the score is above, or what a copy leads to. One in `one_in` ordinary packages scores
+    so high in this category, as far as those tell that the thresholds were measured on; null before that, and without
+    a score.
     `distance` is how many of 256 bits of a near copy's PDQ hash differ. `reference_picture_id` is null where a hash
     came without a picture.
     `suppressed_by` names the not_goods reference that beats the match, which then does not flag; `lowered_by` the

@@ -6,16 +6,20 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import and_, select
 
-from imagescreen.calibration.thresholds import ThresholdPair, Thresholds
+from imagescreen.calibration.scale import Scale
+from imagescreen.calibration.thresholds import ThresholdPair
 from imagescreen.database.session import Database
 from imagescreen.database.tables import QuarantineRow, ReferenceRow
-from imagescreen.matching import Copy, Neighbour
+from imagescreen.matching import Copy, Neighbour, SharedSearch
 from imagescreen.screening.answer import Exceeds, Match, MatchKind
 from imagescreen.screening.near_copies import KNOWN_ITEM, with_copies
 from imagescreen.screening.policy import Wishes
 from imagescreen.screening.suppression import weighed
+from imagescreen.serving.state import Served
 
 NO_THRESHOLDS = ThresholdPair(review=None, hold=None)
 
@@ -77,21 +81,67 @@ class ReferenceLookup:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The matches of each picture by its position, and the facts of the references in them."""
+
+    matches: Mapping[int, Sequence[Match]]
+    references: Mapping[UUID, ReferenceInfo]
+
+
+def find_matches(
+    served: Served,
+    lookup: ReferenceLookup,
+    vectors: Mapping[int, NDArray[np.float32]],
+    *,
+    copies: Mapping[int, Sequence[Copy]],
+    wishes: Wishes,
+    limit: int,
+    search: SharedSearch,
+) -> Found:
+    """What pictures, by their positions and vectors (d,), resemble: see `ranked_matches`. `copies` are those of the
+    same pictures, by position.
+    """
+    if not vectors:
+        return Found({}, {})
+    queries = np.stack(list(vectors.values()))
+    terms = served.scale.terms(queries)
+    neighbours = search.search(served.snapshot, queries, count=limit, at_least=served.scale.floors(terms))
+    found = {near.reference_id for one in neighbours for near in one}
+    found |= {copy.reference_id for one in copies.values() for copy in one}
+    references = lookup.of(found, sequence=served.snapshot.sequence)
+    matches = {
+        position: ranked_matches(
+            own,
+            references,
+            served.scale,
+            term=term,
+            copies=copies.get(position, ()),
+            wishes=wishes,
+            limit=limit,
+        )
+        for position, own, term in zip(vectors, neighbours, terms.tolist(), strict=True)
+    }
+    return Found(matches, references)
+
+
 def ranked_matches(
     neighbours: Sequence[Neighbour],
     references: Mapping[UUID, ReferenceInfo],
-    thresholds: Thresholds | None,
+    scale: Scale,
     *,
+    term: float,
     copies: Sequence[Copy],
     wishes: Wishes,
     limit: int,
 ) -> list[Match]:
     """What the picture is a copy of, the `limit` nearest references, every further one that exceeds a threshold, and
-    those that suppress or lower one of these; copies first, then by score.
+    those that suppress or lower one of these; copies first, then by score. `term` is what normalisation subtracts from
+    the similarities of the picture.
 
     What beats a match that exceeds a threshold is above that threshold itself, so the search has found it.
     """
-    resembled = [_match(near, references[near.reference_id], thresholds) for near in neighbours]
+    resembled = [_match(near, references[near.reference_id], scale, near.similarity - term) for near in neighbours]
     copied = with_copies(resembled, copies, references, wishes.near_copies, unresembled=NO_THRESHOLDS)
     matches = [
         msgspec.structs.replace(match, quarantined=True) if references[match.reference_id].quarantined else match
@@ -109,11 +159,10 @@ def _info(row: Any) -> ReferenceInfo:
     return ReferenceInfo(row[1], row[2], row[3], row[4], frozenset(UUID(told) for told in row[5]), row[6] is not None)
 
 
-def _match(near: Neighbour, info: ReferenceInfo, thresholds: Thresholds | None) -> Match:
+def _match(near: Neighbour, info: ReferenceInfo, scale: Scale, score: float) -> Match:
     # Only a known item can be resembled to anybody's disadvantage; genuine and no-goods references are shown.
-    flags = thresholds is not None and info.kind == KNOWN_ITEM
-    pair = thresholds.of(info.category) if thresholds is not None and flags else NO_THRESHOLDS
-    score = near.similarity
+    flags = scale.thresholds is not None and info.kind == KNOWN_ITEM
+    pair = scale.thresholds.of(info.category) if scale.thresholds is not None and flags else NO_THRESHOLDS
     exceeds = None
     if pair.hold is not None and score > pair.hold:
         exceeds = Exceeds.HOLD
@@ -129,4 +178,5 @@ def _match(near: Neighbour, info: ReferenceInfo, thresholds: Thresholds | None) 
         score=round(score, 6),
         thresholds=pair,
         exceeds=exceeds,
+        one_in=scale.one_in(info.category, score) if flags else None,
     )

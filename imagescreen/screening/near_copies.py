@@ -10,7 +10,8 @@ from uuid import UUID
 import msgspec
 
 from imagescreen.calibration.thresholds import ThresholdPair
-from imagescreen.matching import Copy
+from imagescreen.matching import Copy, HashQuery, HashSnapshot
+from imagescreen.pictures import PictureHash
 from imagescreen.screening.answer import Exceeds, Match, MatchKind
 from imagescreen.screening.policy import NearCopyRules
 
@@ -28,6 +29,20 @@ class Named(Protocol):
 
     @property
     def category(self) -> str | None: ...
+
+
+def find_copies(
+    hashes: HashSnapshot, pictures: Mapping[int, tuple[str, PictureHash | None]], rules: NearCopyRules
+) -> Mapping[int, Sequence[Copy]]:
+    """What each picture is a copy of, by its position. Of `pictures` is told the sha256 in hex, and the PDQ hash where
+    there is one.
+    """
+    # A hash that says too little would resemble whatever says little.
+    queries = [
+        HashQuery(bytes.fromhex(sha256), pdq.bits if pdq is not None and pdq.usable else None)
+        for sha256, pdq in pictures.values()
+    ]
+    return dict(zip(pictures, hashes.copies(queries, max_distance=rules.max_distance), strict=True))
 
 
 def with_copies(

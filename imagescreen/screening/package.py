@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import msgspec
@@ -53,12 +54,17 @@ class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     items: Annotated[list[Item], Meta(max_length=1000)] = []
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SubmittedPicture:
     """Untrusted bytes, or the URL that was given in their place."""
 
     data: bytes | None = None
     url: str | None = None
+
+    @cached_property
+    def sha256(self) -> str | None:
+        """In hex, of the bytes; computed once, however often it is asked for."""
+        return None if self.data is None else hashlib.sha256(self.data).hexdigest()
 
 
 def package_from_json(data: Any) -> Package:
@@ -84,6 +90,6 @@ def content_hash(package: Package, pictures: Sequence[SubmittedPicture]) -> str:
     """What makes two submissions the same: the facts, and the pictures in their order."""
     digest = hashlib.sha256(msgspec.json.encode(package, order="deterministic"))
     for picture in pictures:
-        told = hashlib.sha256(picture.data).digest() if picture.data is not None else (picture.url or "").encode()
+        told = bytes.fromhex(picture.sha256) if picture.sha256 is not None else (picture.url or "").encode()
         digest.update(len(told).to_bytes(4, "big") + told)
     return digest.hexdigest()

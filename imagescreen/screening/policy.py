@@ -9,7 +9,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from imagescreen.calibration.thresholds import Rates, Support, Thresholds
+from imagescreen.calibration.normalisation import NormalisationWish
+from imagescreen.calibration.scale import Scale
+from imagescreen.calibration.thresholds import Rates, shares_of
 from imagescreen.database.feed import now
 from imagescreen.database.session import Database
 from imagescreen.database.tables import PolicyRow
@@ -39,6 +41,7 @@ class IncompleteRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Margin = Annotated[float, Meta(ge=0, le=2)]
+Weight = Annotated[float, Meta(gt=0, le=1e6)]
 
 
 class SuppressionRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,10 +75,13 @@ class NoisyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The policy file."""
+    """The policy file. `rates` are those of packages; `shares` are weights by which they are divided over the
+    categories that have references, 1 for a category that is not named.
+    """
 
     rates: Rates
-    category_rates: dict[str, Rates] = {}
+    shares: dict[str, Weight] = {}
+    normalisation: NormalisationWish = NormalisationWish()
     incomplete: IncompleteRules = IncompleteRules()
     suppression: SuppressionRules = SuppressionRules()
     near_copies: NearCopyRules = NearCopyRules()
@@ -89,14 +95,18 @@ class Policy(msgspec.Struct, frozen=True):
     wishes: Wishes
     document: str
 
-    def rates_of(self, category: str) -> Rates:
-        return self.wishes.category_rates.get(category, self.wishes.rates)
-
-    def kept_by(self, thresholds: Thresholds) -> bool:
-        """Whether thresholds were measured for the rates that this policy wishes."""
-        measured: dict[str, Support] = thresholds.support
-        return thresholds.overall_support.rates == self.wishes.rates and all(
-            support.rates == self.rates_of(category) for category, support in measured.items()
+    def kept_by(self, scale: Scale) -> bool:
+        """Whether scores and thresholds were made as this policy wishes; true where there are none."""
+        wishes, thresholds, normalisation = self.wishes, scale.thresholds, scale.normalisation
+        return (
+            thresholds is None
+            or (
+                thresholds.rates == wishes.rates
+                and thresholds.shares == shares_of(list(thresholds.categories), wishes.shares)
+            )
+        ) and (
+            normalisation is None
+            or (normalisation.beta, normalisation.k) == (wishes.normalisation.beta, wishes.normalisation.k)
         )
 
 

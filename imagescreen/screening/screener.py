@@ -1,6 +1,5 @@
 """The whole line for one package: bytes, pictures, vectors, matches, disposition, record."""
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +14,14 @@ from imagescreen.database.feed import now
 from imagescreen.database.files import PictureFiles
 from imagescreen.database.vectors import to_blob
 from imagescreen.embedding.cache import Outcome, VectorCache
+from imagescreen.embedding.patience import Patience
 from imagescreen.errors import (
     InvalidContent,
     PictureProblem,
     PictureTooLarge,
     PictureUnavailable,
 )
-from imagescreen.matching import Copy, HashQuery, Neighbour
+from imagescreen.matching import SharedSearch
 from imagescreen.pictures import PictureHash, PictureHeader, PictureReader
 from imagescreen.screening.answer import (
     Disposition,
@@ -38,7 +38,8 @@ from imagescreen.screening.answer import (
 from imagescreen.screening.disposition import Decision, decide
 from imagescreen.screening.known_hashes import KnownHashes
 from imagescreen.screening.known_hashes import to_blob as hash_to_blob
-from imagescreen.screening.matches import ReferenceInfo, ReferenceLookup, ranked_matches
+from imagescreen.screening.matches import ReferenceInfo, ReferenceLookup, find_matches
+from imagescreen.screening.near_copies import find_copies
 from imagescreen.screening.package import Package, SubmittedPicture, check_positions, content_hash
 from imagescreen.screening.policy import Policy
 from imagescreen.screening.record import PictureRecord, ScreeningRecord
@@ -104,15 +105,19 @@ class Screener:
         self._max_package_pixels = max_package_pixels
         self._matches_limit = matches_limit
         self._keep = keep_pictures
+        self._search = SharedSearch()
         self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
 
-    def screen(self, package: Package, pictures: Sequence[SubmittedPicture]) -> Screened:
+    def screen(
+        self, package: Package, pictures: Sequence[SubmittedPicture], patience: Patience | None = None
+    ) -> Screened:
         """Screens a package; its record is durable when this returns.
 
-        Raises InvalidContent, Conflict (other content under the same key), Overloaded, IndexUnavailable. One bad
-        picture never fails the package.
+        Raises InvalidContent, Conflict (other content under the same key), Overloaded, IndexUnavailable, CallerGone;
+        nothing is recorded then. One bad picture never fails the package.
         """
         started = time.perf_counter()
+        patience = patience or Patience()
         self._check_count(pictures)
         check_positions(package, len(pictures))
         content = content_hash(package, pictures)
@@ -120,7 +125,7 @@ class Screener:
         if earlier is not None:
             return Screened(earlier, created=False)
         served = self._serving.require_index()
-        matched = self._match(served, pictures, started)
+        matched = self._match(served, pictures, started, patience)
         decision = self._decide(served, matched)
         answer = ScreeningAnswer(
             screening_id=uuid7(),
@@ -139,18 +144,19 @@ class Screener:
             elapsed_ms=matched.elapsed,
         )
         keep = self._keep is KeepPictures.ALL or (self._keep is KeepPictures.FLAGGED and answer.flagged)
+        patience.check()
         records = [self._picture_record(result, pictures, matched, keep) for result in matched.results]
         stored = self._record.add(answer, package, content, records)
         return Screened(stored, created=stored.screening_id == answer.screening_id)
 
-    def match(self, pictures: Sequence[SubmittedPicture]) -> MatchesAnswer:
-        """Matches of pictures; nothing is stored. Raises InvalidContent, Overloaded, IndexUnavailable."""
+    def match(self, pictures: Sequence[SubmittedPicture], patience: Patience | None = None) -> MatchesAnswer:
+        """Matches of pictures; nothing is stored. Raises InvalidContent, Overloaded, IndexUnavailable, CallerGone."""
         started = time.perf_counter()
         self._check_count(pictures)
         if not pictures:
             raise InvalidContent("there are no pictures: send at least one")
         served = self._serving.require_index()
-        matched = self._match(served, pictures, started)
+        matched = self._match(served, pictures, started, patience or Patience())
         return MatchesAnswer(
             pictures=matched.results,
             model=_model_info(served),
@@ -165,7 +171,7 @@ class Screener:
         """
         self._check_count(pictures)
         served = self._serving.require_index()
-        return self._decide(served, self._match(served, pictures, time.perf_counter())).disposition
+        return self._decide(served, self._match(served, pictures, time.perf_counter(), Patience())).disposition
 
     def close(self) -> None:
         self._decoders.shutdown()
@@ -182,41 +188,26 @@ class Screener:
             calibrated=served.thresholds is not None,
         )
 
-    def _match(self, served: Served, pictures: Sequence[SubmittedPicture], started: float) -> _Matched:
+    def _match(
+        self, served: Served, pictures: Sequence[SubmittedPicture], started: float, patience: Patience
+    ) -> _Matched:
         seen = self._see(pictures)
-        vectors, problems, decoded = self._embed(served, pictures, seen)
+        vectors, problems, decoded = self._embed(served, pictures, seen, patience)
         seen = [replace(item, problem=problems.get(item.position, item.problem)) for item in seen]
         embedded_at = time.perf_counter()
-        references: Mapping[UUID, ReferenceInfo] = {}
-        by_position: Mapping[int, Sequence[Neighbour]] = {}
-        hashes: Mapping[int, PictureHash] = {}
-        copies: Mapping[int, Sequence[Copy]] = {}
-        if vectors:
-            neighbours = served.snapshot.search(
-                np.stack(list(vectors.values())),
-                count=self._matches_limit,
-                at_least=served.thresholds.lowest_review() if served.thresholds is not None else np.inf,
-            )
-            by_position = dict(zip(vectors, neighbours, strict=True))
-            hashes = self._hashes_of([item for item in seen if item.position in vectors], pictures)
-            copies = self._copies(served, [item for item in seen if item.position in vectors], hashes)
-            found = {near.reference_id for one in neighbours for near in one}
-            found |= {copy.reference_id for one in copies.values() for copy in one}
-            references = self._lookup.of(found, sequence=served.snapshot.sequence)
-        results = [
-            _result(
-                item,
-                ranked_matches(
-                    by_position.get(item.position, ()),
-                    references,
-                    served.thresholds,
-                    copies=copies.get(item.position, ()),
-                    wishes=self._policy.wishes,
-                    limit=self._matches_limit,
-                ),
-            )
-            for item in seen
-        ]
+        screened = [item for item in seen if item.position in vectors]
+        hashes = self._hashes_of(screened, pictures)
+        hashed = {one.position: (one.sha256, hashes.get(one.position)) for one in screened if one.sha256 is not None}
+        found = find_matches(
+            served,
+            self._lookup,
+            vectors,
+            copies=find_copies(served.hashes, hashed, self._policy.wishes.near_copies),
+            wishes=self._policy.wishes,
+            limit=self._matches_limit,
+            search=self._search,
+        )
+        results = [_result(item, found.matches.get(item.position, ())) for item in seen]
         searched = time.perf_counter()
         elapsed = ElapsedMs(
             decode=_ms(decoded - started),
@@ -224,7 +215,7 @@ class Screener:
             search=_ms(searched - embedded_at),
             total=_ms(searched - started),
         )
-        return _Matched(results, vectors, hashes, references, elapsed)
+        return _Matched(results, vectors, hashes, found.references, elapsed)
 
     def _hashes_of(self, seen: Sequence[_Seen], pictures: Sequence[SubmittedPicture]) -> dict[int, PictureHash]:
         """PDQ hashes of embedded pictures by position; none without the extra."""
@@ -238,20 +229,6 @@ class Screener:
         found = self._hashes.of([(header, data) for _, header, data in known])
         return dict(zip((position for position, _, _ in known), found, strict=True))
 
-    def _copies(
-        self, served: Served, seen: Sequence[_Seen], hashes: Mapping[int, PictureHash]
-    ) -> dict[int, list[Copy]]:
-        """What each embedded picture is a copy of, by position."""
-        queries: dict[int, HashQuery] = {}
-        for item in seen:
-            if item.sha256 is not None:
-                pdq = hashes.get(item.position)
-                # A hash that says too little would resemble whatever says little.
-                bits = pdq.bits if pdq is not None and pdq.usable else None
-                queries[item.position] = HashQuery(bytes.fromhex(item.sha256), bits)
-        distance = self._policy.wishes.near_copies.max_distance
-        return dict(zip(queries, served.hashes.copies(list(queries.values()), max_distance=distance), strict=True))
-
     def _see(self, pictures: Sequence[SubmittedPicture]) -> list[_Seen]:
         """Reads headers first, so that the pixels of the whole package are known before any is decoded."""
         seen: list[_Seen] = []
@@ -262,21 +239,21 @@ class Screener:
                 seen.append(_Seen(position, None, None, problem))
                 continue
             try:
-                header = self._reader.header(picture.data)
+                header = self._reader.header(picture.data, sha256=picture.sha256)
                 if pixels + header.width * header.height > self._max_package_pixels:
                     raise PictureTooLarge(
                         f"with {header.width} x {header.height} pixels the package's pictures together exceed "
                         f"{self._max_package_pixels} pixels"
                     )
             except PictureProblem as problem:
-                seen.append(_Seen(position, hashlib.sha256(picture.data).hexdigest(), None, problem))
+                seen.append(_Seen(position, picture.sha256, None, problem))
             else:
                 pixels += header.width * header.height
                 seen.append(_Seen(position, header.sha256, header, None))
         return seen
 
     def _embed(
-        self, served: Served, pictures: Sequence[SubmittedPicture], seen: Sequence[_Seen]
+        self, served: Served, pictures: Sequence[SubmittedPicture], seen: Sequence[_Seen], patience: Patience
     ) -> tuple[dict[int, NDArray[np.float32]], dict[int, PictureProblem], float]:
         """Vectors and problems by position, and the moment at which the last picture was decoded."""
         wanted = [(item, item.header) for item in seen if item.header is not None]
@@ -284,18 +261,17 @@ class Screener:
 
         def compute(chosen: Sequence[int]) -> list[Outcome]:
             nonlocal decoded
-            prepared = list(
-                self._decoders.map(
-                    lambda one: self._prepare(served, pictures[one[0].position], one[1]), (wanted[i] for i in chosen)
-                )
+            prepared = self._prepare_each(
+                served, [(pictures[item.position], header) for item, header in (wanted[i] for i in chosen)], patience
             )
             decoded = time.perf_counter()
             tensors = [one for one in prepared if not isinstance(one, PictureProblem)]
-            embedded = iter(embed_each(served.batcher, tensors))
+            embedded = iter(embed_each(served.batcher, tensors, patience))
             return [one if isinstance(one, PictureProblem) else next(embedded) for one in prepared]
 
         fingerprint = served.batcher.encoder.fingerprint
-        outcomes = self._cache.outcomes([(fingerprint, header.sha256) for _, header in wanted], compute)
+        keys = [(fingerprint, header.sha256) for _, header in wanted]
+        outcomes = self._cache.outcomes(keys, compute, patience)
         vectors: dict[int, NDArray[np.float32]] = {}
         problems: dict[int, PictureProblem] = {}
         for (item, _), outcome in zip(wanted, outcomes, strict=True):
@@ -305,18 +281,27 @@ class Screener:
                 vectors[item.position] = outcome
         return vectors, problems, decoded
 
-    def _prepare(
-        self, served: Served, picture: SubmittedPicture, header: PictureHeader
-    ) -> NDArray[np.float32] | PictureProblem:
-        assert picture.data is not None
-        try:
+    def _prepare_each(
+        self, served: Served, chosen: Sequence[tuple[SubmittedPicture, PictureHeader]], patience: Patience
+    ) -> list[NDArray[np.float32] | PictureProblem]:
+        def prepared(picture: SubmittedPicture, header: PictureHeader) -> NDArray[np.float32] | PictureProblem:
+            assert picture.data is not None
+            patience.check()
             hasher = None if self._hashes is None else self._hashes.hasher
-            tensor, pdq = prepare_and_hash(self._reader, served.batcher.encoder, hasher, picture.data, header)
+            try:
+                tensor, pdq = prepare_and_hash(self._reader, served.batcher.encoder, hasher, picture.data, header)
+            except PictureProblem as problem:
+                return problem
             if self._hashes is not None and pdq is not None:
                 self._hashes.note(header.sha256, pdq)
             return tensor
-        except PictureProblem as problem:
-            return problem
+
+        futures = [self._decoders.submit(prepared, picture, header) for picture, header in chosen]
+        try:
+            return [patience.result_of(future) for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
 
     def _picture_record(
         self, result: PictureResult, pictures: Sequence[SubmittedPicture], matched: _Matched, keep: bool
@@ -340,14 +325,14 @@ class Screener:
         )
 
 
-def _result(seen: _Seen, matches: list[Match]) -> PictureResult:
+def _result(seen: _Seen, matches: Sequence[Match]) -> PictureResult:
     return PictureResult(
         position=seen.position,
         status=PictureStatus.SCREENED if seen.problem is None else PictureStatus(seen.problem.code),
         sha256=seen.sha256,
         width=None if seen.header is None else seen.header.width,
         height=None if seen.header is None else seen.header.height,
-        matches=matches,
+        matches=list(matches),
         problem=None if seen.problem is None else seen.problem.problem(),
     )
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.embedding.encoder import Encoder
+from imagescreen.embedding.patience import Patience
 from imagescreen.errors import LowInformationPicture, PictureProblem
 from imagescreen.pictures import PdqHasher, PictureHash, PictureHeader, PictureReader
 
@@ -29,12 +30,16 @@ def prepare_and_hash(
     return encoder.preprocess(picture.image), None if hasher is None else hasher.hash(picture.image)
 
 
-def embed_each(batcher: Batcher, tensors: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32] | PictureProblem]:
+def embed_each(
+    batcher: Batcher, tensors: Sequence[NDArray[np.float32]], patience: Patience | None = None
+) -> list[NDArray[np.float32] | PictureProblem]:
     """n preprocessed pictures -> n vectors (d,), or the problem of the one that the model cannot embed.
 
     Pictures of one call share batches with each other and with other callers. Raises Overloaded when they do not all
-    find room; those that did find it are taken back, so that a refused call costs the others nothing.
+    find room, and what ends the caller's patience; those that wait are then taken back, so that a refused call costs
+    the others nothing.
     """
+    patience = patience or Patience()
     futures = []
     try:
         for tensor in tensors:
@@ -42,7 +47,7 @@ def embed_each(batcher: Batcher, tensors: Sequence[NDArray[np.float32]]) -> list
         results: list[NDArray[np.float32] | PictureProblem] = []
         for future in futures:
             try:
-                results.append(future.result()[0])
+                results.append(patience.result_of(future)[0])
             except PictureProblem as problem:
                 results.append(problem)
         return results

@@ -1,16 +1,14 @@
-"""From the name of an index version to model, index and thresholds that fit together."""
+"""From the name of an index version to model, index and scores that fit together."""
 
 from pathlib import Path
 
-from imagescreen.calibration.thresholds import decode_thresholds
+from imagescreen.calibration.scale import decode_scale
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.embedding.encoder import Encoder, TrainedOnly, load_encoder
 from imagescreen.errors import FingerprintMismatch
-from imagescreen.matching import IndexSnapshot, open_version, set_search_threads
+from imagescreen.matching import IndexSnapshot, nearest_rows, open_version, set_search_threads
 from imagescreen.serving.state import Served
 from imagescreen.settings import Settings
-
-THRESHOLDS_FILE = "thresholds.json"
 
 
 class Loader:
@@ -41,7 +39,7 @@ class Loader:
     def without_version(self) -> Served:
         """Before the first build: the model that settings name, and nothing to match yet."""
         encoder = self.encoder(self._settings.model)
-        return Served(self.batcher(encoder), IndexSnapshot.empty(encoder.fingerprint, encoder.dimension), None)
+        return Served(self.batcher(encoder), IndexSnapshot.empty(encoder.fingerprint, encoder.dimension))
 
     def version(self, name: str, *, running: Batcher | None = None) -> Served:
         """Opens a version. `running` is kept when its model is the version's.
@@ -50,6 +48,12 @@ class Loader:
         """
         opened = open_version(self.versions_dir, name)
         manifest = opened.manifest
+        scale = decode_scale(
+            opened.attachments,
+            fingerprint=manifest.fingerprint,
+            dimension=manifest.dimension,
+            nearest=nearest_rows,
+        )
         batcher = running
         if batcher is None or batcher.encoder.fingerprint != manifest.fingerprint:
             encoder = self.encoder(manifest.model)
@@ -60,9 +64,4 @@ class Loader:
                     f"rebuild with `scripts/reindex.py --model {manifest.model}`"
                 )
             batcher = self.batcher(encoder)
-        thresholds = opened.attachments.get(THRESHOLDS_FILE)
-        return Served(
-            batcher,
-            IndexSnapshot.of_version(opened),
-            None if thresholds is None else decode_thresholds(thresholds, fingerprint=manifest.fingerprint),
-        )
+        return Served(batcher, IndexSnapshot.of_version(opened), scale)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from imagescreen.calibration.scale import RAW_SCORES, Scale
 from imagescreen.calibration.thresholds import Thresholds
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.errors import IndexUnavailable
@@ -12,7 +13,8 @@ BUILD_COMMAND = "scripts/reindex.py"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Model, index and thresholds that belong together. One screening takes one of these and stays with it.
+    """Model, index, and the scale of scores with its thresholds, that belong together. One screening takes one of these
+    and stays with it.
 
     `has_known_items`: some reference of kind `known_item` can match now; without one, `clear` would mean nothing.
     `hashes` finds copies of reference pictures, whatever the model.
@@ -20,9 +22,13 @@ class Served:
 
     batcher: Batcher
     snapshot: IndexSnapshot
-    thresholds: Thresholds | None
+    scale: Scale = RAW_SCORES
     has_known_items: bool = False
     hashes: HashSnapshot = field(default_factory=HashSnapshot.empty)
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        return self.scale.thresholds
 
 
 class Serving:

@@ -2,100 +2,188 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from imagescreen.calibration.ordinary import OrdinaryPackages, highest_of_packages
 from imagescreen.calibration.thresholds import (
     Rates,
+    Thresholds,
     conformal_threshold,
     decode_thresholds,
     encode_thresholds,
-    flagged_by,
     measure_thresholds,
-    pictures_needed,
+    packages_needed,
+    shares_of,
+    threshold_pairs,
 )
 from imagescreen.errors import BrokenIndex, InvalidContent
 
 RATES = Rates(review=0.01, hold=0.001)
 FINGERPRINT = "f" * 64
 
+Highest = dict[str, NDArray[np.float32]]
 
-def best_of(count: int, seed: int = 0) -> NDArray[np.float32]:
+
+def scores(count: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).uniform(0.1, 0.9, count).astype(np.float32)
 
 
+def measured(highest: Highest, rates: Rates = RATES, **weights: float) -> Thresholds:
+    return measure_thresholds(
+        highest,
+        pictures=sum(map(len, highest.values())),
+        fingerprint=FINGERPRINT,
+        background=None,
+        rates=rates,
+        weights=weights,
+    )
+
+
+@settings(deadline=None)
 @given(st.integers(1, 3000), st.floats(0.0005, 0.5), st.integers(0, 1000))
-def test_a_further_ordinary_picture_exceeds_the_threshold_at_most_at_the_promised_rate(
+def test_a_further_ordinary_package_exceeds_the_threshold_at_most_at_the_promised_rate(
     count: int, rate: float, seed: int
 ) -> None:
-    values = best_of(count, seed)
+    values = scores(count, seed)
     threshold = conformal_threshold(values, rate)
     if threshold is None:
-        assert count < pictures_needed(rate) + 1
+        assert count < packages_needed(rate) + 1
     else:
-        # A further exchangeable picture takes each of the count + 1 ranks with the same probability.
+        # A further exchangeable package takes each of the count + 1 ranks with the same probability.
         ranks_above = int((values > threshold).sum()) + 1
         assert ranks_above / (count + 1) <= rate + 1e-9
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 6), st.integers(25, 70), st.integers(0, 10_000), st.booleans())
+def test_the_categories_together_keep_the_promise_for_packages_of_several_pictures(
+    categories: int, count: int, seed: int, dependent: bool
+) -> None:
+    """Each of n + 1 packages in turn is the further one: exchangeable packages are flagged as often as these are."""
+    random = np.random.default_rng(seed)
+    rates = Rates(review=0.2, hold=0.05)
+    pictures = random.integers(1, 5, count + 1)
+    starts = np.concatenate([[0], np.cumsum(pictures)[:-1]])
+    common = random.normal(size=pictures.sum()) * dependent
+    # Categories of unlike scale.
+    highest: Highest = {
+        f"c{c}": highest_of_packages(((common + random.normal(size=len(common))) * (c + 1)).astype("f4"), starts)
+        for c in range(categories)
+    }
+    shares = shares_of(list(highest), {"c0": 2.0})
+    flagged = held = 0
+    for further in range(count + 1):
+        others = {name: np.delete(values, further) for name, values in highest.items()}
+        pairs, _, _ = threshold_pairs(others, rates, shares)
+        exceeds = [(highest[name][further], pair) for name, pair in pairs.items()]
+        flagged += any(pair.review is not None and score > pair.review for score, pair in exceeds)
+        held += any(pair.hold is not None and score > pair.hold for score, pair in exceeds)
+    assert flagged <= rates.review * (count + 1) + 1e-9
+    assert held <= rates.hold * (count + 1) + 1e-9
+    assert flagged >= 1
+
+
 @pytest.mark.parametrize(("rate", "needed"), [(0.01, 99), (0.001, 999), (0.5, 1), (0.05, 19)])
 def test_the_sample_size_that_a_rate_needs_is_told_exactly(rate: float, needed: int) -> None:
-    assert pictures_needed(rate) == needed
-    assert conformal_threshold(best_of(needed), rate) is not None
-    assert conformal_threshold(best_of(needed - 1), rate) is None
+    assert packages_needed(rate) == needed
+    assert conformal_threshold(scores(needed), rate) is not None
+    assert conformal_threshold(scores(needed - 1), rate) is None
 
 
 def test_a_hold_rate_beyond_the_sample_holds_nothing_and_a_review_rate_beyond_it_is_refused() -> None:
-    thresholds = measure_thresholds(
-        {"counterfeit": best_of(200)}, fingerprint=FINGERPRINT, rates=RATES, category_rates={}
-    )
+    thresholds = measured({"counterfeit": scores(200)})
     assert thresholds.of("counterfeit").hold is None
     assert thresholds.of("counterfeit").review is not None
+    assert (thresholds.total.hold.measured, thresholds.total.hold.interval) == (None, None)
     with pytest.raises(InvalidContent, match="at least 99 are needed, 59 more"):
-        measure_thresholds({"counterfeit": best_of(40)}, fingerprint=FINGERPRINT, rates=RATES, category_rates={})
+        measured({"counterfeit": scores(40)})
+
+
+def test_a_rate_is_divided_over_the_categories_where_the_packages_suffice_and_common_to_them_where_not() -> None:
+    highest = {name: scores(1500, seed) for seed, name in enumerate("abcd")}
+    thresholds = measured(highest)
+    assert (thresholds.divided_review, thresholds.divided_hold) == (True, False)
+    for name, values in highest.items():
+        assert thresholds.of(name).review == conformal_threshold(values, 0.0025)
+        assert thresholds.support[name].review.promised == 0.0025
+    anywhere = conformal_threshold(np.max(list(highest.values()), axis=0), 0.001)
+    assert {thresholds.of(name).hold for name in highest} == {anywhere}
+    assert thresholds.total.hold.measured is not None and thresholds.total.hold.measured <= 0.001
+    review = thresholds.total.review
+    assert review.interval is not None and review.measured is not None
+    assert review.interval.low <= review.measured <= 0.01 < review.interval.high
+
+
+def test_a_category_of_greater_share_has_a_lower_threshold() -> None:
+    same = scores(3000)
+    thresholds = measured({"a": same, "b": same}, a=3, c=7)
+    assert thresholds.shares == {"a": 0.75, "b": 0.25}
+    assert (thresholds.of("a").review or 1) < (thresholds.of("b").review or 0)
+    assert shares_of(["a", "b"], {}) == {"a": 0.5, "b": 0.5}
 
 
 def test_a_category_without_references_at_calibration_uses_the_overall_thresholds() -> None:
-    best = {"counterfeit": best_of(1500, 1), "recalled": best_of(1500, 2) * np.float32(0.5)}
-    thresholds = measure_thresholds(best, fingerprint=FINGERPRINT, rates=RATES, category_rates={})
+    thresholds = measured({"counterfeit": scores(1500, 1), "recalled": scores(1500, 2) * np.float32(0.5)})
     assert thresholds.of("prohibited") == thresholds.overall
     assert thresholds.of("recalled") != thresholds.overall
     assert thresholds.lowest_review() == thresholds.of("recalled").review
 
 
-def test_a_category_has_its_own_rates_when_the_policy_says_so() -> None:
-    best = {"recalled": best_of(1500)}
-    loose = measure_thresholds(
-        best, fingerprint=FINGERPRINT, rates=RATES, category_rates={"recalled": Rates(review=0.1, hold=0.05)}
-    )
-    strict = measure_thresholds(best, fingerprint=FINGERPRINT, rates=RATES, category_rates={})
-    assert loose.lowest_review() < strict.lowest_review()
-    assert loose.support["recalled"].flagged_share == pytest.approx(0.1, abs=0.002)
+def test_a_hold_threshold_is_never_below_the_review_threshold() -> None:
+    same = scores(2100)
+    thresholds = measured({"a": same, "b": same}, Rates(review=0.01, hold=0.009), a=1, b=19)
+    assert (thresholds.divided_review, thresholds.divided_hold) == (True, False)
+    assert thresholds.of("a").hold != thresholds.of("b").hold
+    for pair in thresholds.categories.values():
+        assert pair.review is not None and pair.hold is not None and pair.review <= pair.hold
 
 
-def test_the_shares_over_all_categories_count_a_picture_once() -> None:
-    same = best_of(1500)
-    best = {"counterfeit": same, "recalled": same}
-    thresholds = measure_thresholds(best, fingerprint=FINGERPRINT, rates=RATES, category_rates={})
-    flagged, held = flagged_by(best, thresholds)
-    assert flagged == thresholds.support["counterfeit"].flagged_share
-    assert held == thresholds.support["counterfeit"].held_share
-
-
-def test_thresholds_survive_their_file_and_refuse_another_models() -> None:
-    thresholds = measure_thresholds(
-        {"counterfeit": best_of(1500)}, fingerprint=FINGERPRINT, rates=RATES, category_rates={}
-    )
-    assert decode_thresholds(encode_thresholds(thresholds), fingerprint=FINGERPRINT) == thresholds
-    with pytest.raises(BrokenIndex, match="belongs to model f"):
-        decode_thresholds(encode_thresholds(thresholds), fingerprint="e" * 64)
+def test_thresholds_survive_their_file_and_refuse_another_models_or_backgrounds() -> None:
+    thresholds = measured({"counterfeit": scores(1500)})
+    content = encode_thresholds(thresholds)
+    assert decode_thresholds(content, fingerprint=FINGERPRINT, background=None) == thresholds
+    with pytest.raises(BrokenIndex, match="belong to model f"):
+        decode_thresholds(content, fingerprint="e" * 64, background=None)
+    with pytest.raises(BrokenIndex, match=r"belong to background \(none\), the index to b1"):
+        decode_thresholds(content, fingerprint=FINGERPRINT, background="b1")
     with pytest.raises(BrokenIndex, match="cannot be read"):
-        decode_thresholds(b"{", fingerprint=FINGERPRINT)
+        decode_thresholds(b"{", fingerprint=FINGERPRINT, background=None)
 
 
-def test_a_similarity_that_is_no_number_is_refused() -> None:
-    values = best_of(200)
+def test_a_score_that_is_no_number_is_refused() -> None:
+    values = scores(200)
     values[7] = math.nan
     with pytest.raises(BrokenIndex, match="not a finite number"):
         conformal_threshold(values, 0.1)
+
+
+def packages(highest: Highest) -> OrdinaryPackages:
+    count = len(next(iter(highest.values())))
+    return OrdinaryPackages(np.eye(count, 2, dtype="f4"), np.zeros(count, "f4"), np.arange(count), highest)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(120, 900), st.integers(0, 500), st.lists(st.floats(-0.1, 1.1), min_size=2, max_size=8))
+def test_one_in_grows_with_the_score_and_agrees_with_the_thresholds(count: int, seed: int, asked: list[float]) -> None:
+    highest = {"a": scores(count, seed), "b": np.round(scores(count, seed + 1), 2)}
+    ordinary, thresholds = packages(highest), measured(highest)
+    for category in ("a", "b", "later"):
+        told = [ordinary.one_in(category, score) for score in sorted(asked)]
+        assert told == sorted(told)
+        assert all(1 <= one <= count + 1 for one in told)
+        values = highest.get(category, np.maximum(highest["a"], highest["b"]))
+        for score, one in zip(sorted(asked), told, strict=True):
+            assert one == (count + 1) // (1 + int((values.astype(np.float64) >= score).sum()))
+        review = thresholds.of(category).review
+        share = thresholds.shares.get(category, 1) if thresholds.divided_review else 1
+        assert review is not None
+        assert ordinary.one_in(category, review + 1e-9) >= math.floor(1 / (0.01 * share) + 1e-6)
+
+
+def test_packages_that_do_not_fit_together_are_refused() -> None:
+    with pytest.raises(BrokenIndex, match="do not fit together"):
+        OrdinaryPackages(np.eye(3, dtype="f4"), np.zeros(3, "f4"), np.array([0, 2, 2]), {"a": scores(3)})
+    with pytest.raises(BrokenIndex, match="do not fit together"):
+        OrdinaryPackages(np.eye(3, dtype="f4"), np.zeros(3, "f4"), np.array([0, 1]), {"a": scores(3)})

@@ -54,6 +54,25 @@ def test_a_database_of_a_newer_release_is_refused_in_one_sentence(tmp_path: Path
         migrate(database_at(path))
 
 
+def test_calibration_pictures_of_an_earlier_release_become_packages_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite3"
+    database = database_at(path)
+    migrate(database, revision="0002")
+    with sqlite3.connect(path) as connection:
+        connection.executemany(
+            "INSERT INTO calibration_picture (sha256, size_bytes, source, created_at) VALUES (?, 1, ?, ?)",
+            [(str(n) * 64, "spring", "2026-01-01 00:00:00") for n in (7, 8)],
+        )
+    migrate(database)
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute(
+            "SELECT p.content, q.sha256, p.source, q.stored FROM calibration_package p "
+            "JOIN calibration_package_picture m ON m.package_id = p.id "
+            "JOIN calibration_picture q ON q.id = m.picture_id ORDER BY p.content"
+        ).fetchall()
+    assert rows == [(str(n) * 64, str(n) * 64, "spring", 1) for n in (7, 8)]
+
+
 def test_ids_of_reference_pictures_are_never_used_again(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite3"
     migrate(database_at(path))

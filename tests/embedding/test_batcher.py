@@ -16,9 +16,13 @@ from imagescreen.embedding.hardware import available_cores
 from imagescreen.embedding.loading import LoadedModel, Towers, load_model
 from imagescreen.embedding.manifest import read_manifest
 from imagescreen.embedding.model_config import read_config
+from imagescreen.embedding.patience import Patience
 from imagescreen.embedding.registry import entry_of
-from imagescreen.errors import Overloaded, Unavailable, UnreadablePicture
+from imagescreen.errors import CallerGone, Overloaded, Unavailable, UnreadablePicture
+from imagescreen.pictures import DecodingBudget, PictureLimits, PictureReader
+from imagescreen.serving.embed import embed_each, prepare
 from imagescreen.settings import DType
+from tests.material import product
 
 Vectors = NDArray[np.float32]
 WAIT_S = 30
@@ -62,7 +66,13 @@ def towers(model: LoadedModel) -> Iterator[HeldTowers]:
 
 @pytest.fixture
 def encoder(model: LoadedModel, towers: HeldTowers, shipped_weights: Path) -> Encoder:
-    return Encoder(
+    return encoder_with(towers, model, shipped_weights)
+
+
+def encoder_with(
+    towers: Towers, model: LoadedModel, shipped_weights: Path, *, kind: type[Encoder] = Encoder
+) -> Encoder:
+    return kind(
         LoadedModel(towers, model.transform, model.tokenizer, model.text_off_reason),
         read_manifest(entry_of("mini", shipped_weights), shipped_weights / "mini"),
         read_config(shipped_weights / "mini"),
@@ -156,6 +166,99 @@ def test_poisoned_picture_never_fails_its_neighbours(
         assert np.allclose(after.result(WAIT_S), mini.encode(np.stack(pictures[3:4])), atol=1e-5)
         assert batcher.alive
         assert batcher.embed(pictures[:1]).shape == (1, 256)
+
+
+class FailingTowers:
+    """The built-in model, out of order for batches that hold the picture whose every value is `POISON`."""
+
+    POISON = 7.0
+
+    def __init__(self, towers: Towers) -> None:
+        self._towers = towers
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        if (image.flatten(1) == self.POISON).all(dim=1).any():
+            raise RuntimeError("out of order")
+        return self._towers.encode_image(image)
+
+    def encode_text(self, text: torch.Tensor) -> torch.Tensor:
+        return self._towers.encode_text(text)
+
+
+def test_picture_on_which_the_model_fails_never_fails_its_neighbours(
+    model: LoadedModel, pictures: list[Vectors], mini: Encoder, shipped_weights: Path
+) -> None:
+    gate = HeldTowers(FailingTowers(model.towers))
+    encoder = encoder_with(gate, model, shipped_weights)
+    with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
+        occupied(batcher, gate, pictures[0])
+        before = batcher.submit([pictures[1]])
+        bad = batcher.submit([np.full_like(pictures[0], FailingTowers.POISON)])
+        after = batcher.submit([pictures[2]])
+        gate.open()
+        with pytest.raises(Unavailable, match="out of order"):
+            bad.result(WAIT_S)
+        found = np.concatenate([before.result(WAIT_S), after.result(WAIT_S)])
+    assert np.allclose(found, mini.encode(np.stack(pictures[1:3])), atol=1e-5)
+
+
+class TwoLanes(Encoder):
+    """As on a GPU: one batch is copied there while another runs."""
+
+    lanes = 2
+
+
+def test_lanes_run_batches_side_by_side_and_mix_nothing_up(
+    model: LoadedModel, pictures: list[Vectors], mini: Encoder, shipped_weights: Path
+) -> None:
+    gate = HeldTowers(model.towers)
+    encoder = encoder_with(gate, model, shipped_weights, kind=TwoLanes)
+    with Batcher(encoder, max_batch=4, max_waiting=50) as batcher:
+        first, whole = occupied(batcher, gate, pictures[0]), batcher.submit(pictures)
+        assert gate.entered.acquire(timeout=WAIT_S)
+        gate.open()
+        assert np.allclose(whole.result(WAIT_S), mini.encode(np.stack(pictures)), atol=1e-5)
+        assert first.result(WAIT_S).shape == (1, 256)
+        assert batcher.alive
+
+
+def test_caller_that_goes_away_leaves_the_queue(encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]) -> None:
+    with Batcher(encoder, max_batch=8, max_waiting=50) as batcher, ThreadPoolExecutor(1) as callers:
+        occupied(batcher, towers, pictures[0])
+        patience = Patience()
+        asked = callers.submit(embed_each, batcher, pictures[1:5], patience)
+        while batcher.waiting < 4:
+            assert not asked.done()
+        patience.give_up()
+        with pytest.raises(CallerGone):
+            asked.result(WAIT_S)
+        assert batcher.waiting == 0
+        towers.open()
+
+
+def test_caller_that_waited_too_long_is_told_to_try_again_and_leaves_the_queue(
+    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]
+) -> None:
+    with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
+        occupied(batcher, towers, pictures[0])
+        with pytest.raises(Overloaded) as refused:
+            embed_each(batcher, pictures[1:5], Patience(0.05))
+        assert refused.value.retry_after_s == 1
+        assert batcher.waiting == 0
+        towers.open()
+
+
+def test_the_next_picture_is_decoded_while_the_encoder_is_busy(
+    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]
+) -> None:
+    reader = PictureReader(PictureLimits(1 << 20, 1 << 20, 32), DecodingBudget(1 << 20, 1))
+    data = product(1)
+    with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
+        occupied(batcher, towers, pictures[0])
+        following = batcher.submit([prepare(reader, encoder, data, reader.header(data))])
+        assert (batcher.waiting, towers.batches) == (1, [1])
+        towers.open()
+        assert following.result(WAIT_S).shape == (1, 256)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")

@@ -18,6 +18,7 @@ from PIL import Image
 from imagescreen.evaluation.edited_copies import edited_copy
 from imagescreen.evaluation.photos import PhotoSet
 from imagescreen.jobs.calibrate import calibrate
+from imagescreen.jobs.ordinary_packages import single_pictures
 from imagescreen.jobs.workbench import open_workbench
 from imagescreen.references.enrolment import Enrolled, NewPicture, NewReference
 from imagescreen.references.facts import facts_from_json
@@ -63,7 +64,7 @@ def test_edited_copies_of_garments_find_their_reference_and_other_garments_are_s
                 assert isinstance(result, Enrolled)
                 ids.append(str(result.reference_id))
         pictures = (NewPicture(f"{number}.jpg", data) for number, data in enumerate(ordinary))
-        calibrate(bench, pictures, total=len(ordinary), source="calibrate", built_by="test")
+        calibrate(bench, single_pictures(pictures), total=len(ordinary), source="calibrate", built_by="test")
 
     rng = np.random.default_rng(1)
     with serving(tmp_path, policy_file=str(policy_file)) as service:

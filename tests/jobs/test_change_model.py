@@ -18,6 +18,7 @@ from imagescreen.database.tables import CalibrationVectorRow, ReferenceVectorRow
 from imagescreen.embedding.manifest import installed_fingerprint
 from imagescreen.jobs.activation import activate
 from imagescreen.jobs.calibrate import calibrate
+from imagescreen.jobs.ordinary_packages import single_pictures
 from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_store, open_workbench
 from imagescreen.references.enrolment import NewPicture
@@ -47,7 +48,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bench.enrolment.add([new_reference(seed) for seed in range(1, REFERENCES + 1)])
         uncalibrated = reindex(bench, built_by="test").manifest.version
         ordinary = (NewPicture(f"{seed}.jpg", product(2000 + seed)) for seed in range(ORDINARY))
-        calibrate(bench, ordinary, total=ORDINARY, source="test", built_by="test")
+        calibrate(bench, single_pictures(ordinary), total=ORDINARY, source="test", built_by="test")
         activate(bench, uncalibrated, actor="test")
         bench.follower.poll()
         for name, picture in (("KNOWN", edited_product(1)), ("ORDINARY", product(2000)), ("PURGED", product(2001))):

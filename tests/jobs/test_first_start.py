@@ -8,7 +8,14 @@ from imagescreen.jobs.workbench import Workbench, open_store, open_workbench
 from imagescreen.references.catalogue import ReferenceFilter
 from imagescreen.references.enrolment import NewPicture, NewReference
 from imagescreen.references.facts import facts_from_json
-from imagescreen.references.sample.catalogue import SAMPLE_REFERENCES, reference_pictures
+from imagescreen.references.sample.catalogue import (
+    SAMPLE_REFERENCES,
+    cleared_sample_picture,
+    held_sample_picture,
+    reference_pictures,
+)
+from imagescreen.screening.answer import Disposition
+from imagescreen.screening.package import SubmittedPicture
 from tests.conftest import settings_of
 from tests.material import new_reference
 
@@ -35,6 +42,13 @@ def test_the_sample_has_every_category_and_its_thresholds_are_measured(sample_be
     assert thresholds is not None
     assert set(thresholds.categories) == categories
     assert all(pair.hold is not None for pair in thresholds.categories.values())
+    assert (thresholds.packages, thresholds.divided_review, thresholds.divided_hold) == (1000, True, False)
+    assert disposition(sample_bench, held_sample_picture()) is Disposition.HOLD
+    assert disposition(sample_bench, cleared_sample_picture()) is Disposition.CLEAR
+
+
+def disposition(bench: Workbench, picture: bytes) -> Disposition:
+    return bench.screener.disposition([SubmittedPicture(picture)])
 
 
 def test_a_catalogue_of_the_users_own_is_left_alone_and_the_command_is_named(bench: Workbench, tmp_path: Path) -> None:

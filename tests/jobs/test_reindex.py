@@ -5,21 +5,25 @@ from pathlib import Path
 
 import pytest
 
+from imagescreen.database.calibration_set import count_packages
+from imagescreen.database.index_versions import current_version
+from imagescreen.database.tables import CalibrationPictureRow, CalibrationVectorRow
 from imagescreen.embedding.encoder import installed_fingerprint
-from imagescreen.errors import BrokenIndex, BrokenInstallation, FingerprintMismatch, IndexUnavailable
+from imagescreen.errors import BrokenIndex, BrokenInstallation, FingerprintMismatch, IndexUnavailable, InvalidContent
 from imagescreen.jobs.calibrate import calibrate
+from imagescreen.jobs.ordinary_packages import NewPackage, single_pictures
 from imagescreen.jobs.purge import purge
 from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_workbench
 from imagescreen.references.enrolment import NewPicture, NewReference
 from imagescreen.references.facts import facts_from_json
 from tests.conftest import ROOT, settings_of
-from tests.material import facts, new_reference, product
+from tests.material import blank, facts, new_reference, product
 from tests.model_variant import install_variant
 
 
-def ordinary(count: int, first: int = 2000) -> list[NewPicture]:
-    return [NewPicture(f"{seed}.jpg", product(seed)) for seed in range(first, first + count)]
+def ordinary(count: int, first: int = 2000) -> list[NewPackage]:
+    return list(single_pictures(NewPicture(f"{seed}.jpg", product(seed)) for seed in range(first, first + count)))
 
 
 def test_deleting_the_index_folder_loses_nothing(bench: Workbench, tmp_path: Path) -> None:
@@ -56,23 +60,34 @@ def test_calibration_writes_thresholds_into_the_version_and_later_builds_measure
     assert again.thresholds is not None and "prohibited" in again.thresholds.categories
 
 
-def test_a_calibration_set_that_is_too_small_is_refused_and_grows(bench: Workbench) -> None:
+def test_a_calibration_set_that_is_too_small_is_refused_and_nothing_is_written(bench: Workbench) -> None:
     bench.enrolment.add_one(new_reference(1))
-    with pytest.raises(Exception, match="at least 99 are needed, 59 more"):
+    reindex(bench, built_by="test")
+    serving = bench.follower.serving.current().snapshot.version
+    with pytest.raises(InvalidContent, match="at least 99 are needed, 59 more"):
         calibrate(bench, ordinary(40), total=40, source="test", built_by="test")
+    with bench.database.read() as session:
+        assert count_packages(session) == 0
+        assert session.query(CalibrationPictureRow).count() == session.query(CalibrationVectorRow).count() == 0
+        assert current_version(session).version == serving  # type: ignore[union-attr]
     built = reindex(bench, built_by="test")
-    assert built.thresholds is None and "59 more" in (built.measured.uncalibrated or "")
-    intake, built = calibrate(bench, ordinary(100), total=100, source="test", built_by="test")
-    assert (intake.added, intake.known) == (60, 40)
-    assert built.thresholds is not None and built.thresholds.pictures == 100
+    assert built.thresholds is None and "no calibration packages" in (built.measured.uncalibrated or "")
 
 
 def test_pictures_of_references_and_broken_ones_are_not_ordinary(bench: Workbench) -> None:
     bench.enrolment.add_one(new_reference(1, title="Acme tote"))
-    wrong = [NewPicture("tote.jpg", product(1)), NewPicture("cut.jpg", product(5)[:900])]
-    intake, _ = calibrate(bench, [*ordinary(100), *wrong], total=102, source="test", built_by="test")
-    assert [name for name, _ in intake.rejected] == ["cut.jpg", "tote.jpg"]
-    assert "Acme tote" in dict(intake.rejected)["tote.jpg"]
+    wrong = [
+        NewPackage("tote", [NewPicture("front.jpg", product(3001)), NewPicture("tote.jpg", product(1))]),
+        NewPackage("cut", [NewPicture("front.jpg", product(3002)), NewPicture("cut.jpg", product(5)[:900])]),
+        NewPackage("blank", [NewPicture("blank.png", blank())]),
+        NewPackage("good", [NewPicture("front.jpg", product(3003)), NewPicture("blank.png", blank())]),
+    ]
+    intake, built = calibrate(bench, [*ordinary(100), *wrong], total=107, source="test", built_by="test")
+    told = dict(intake.rejected)
+    assert set(told) == {"tote", "cut", "blank"}
+    assert "Acme tote" in told["tote"] and "cut.jpg" in told["cut"]
+    assert built.thresholds is not None
+    assert (built.thresholds.packages, built.thresholds.pictures) == (101, 101)
 
 
 def test_replacing_the_calibration_set_forgets_the_old_one_only_when_the_new_one_suffices(bench: Workbench) -> None:
@@ -81,9 +96,9 @@ def test_replacing_the_calibration_set_forgets_the_old_one_only_when_the_new_one
     with pytest.raises(Exception, match="at least 99"):
         calibrate(bench, ordinary(10, 3000), total=10, source="new", replace=True, built_by="test")
     still = reindex(bench, built_by="test").thresholds
-    assert still is not None and still.pictures == 100
+    assert still is not None and still.packages == 100
     _, built = calibrate(bench, ordinary(100, 3000), total=100, source="new", replace=True, built_by="test")
-    assert built.thresholds is not None and built.thresholds.pictures == 100
+    assert built.thresholds is not None and built.thresholds.packages == 100
 
 
 @pytest.fixture
@@ -173,7 +188,7 @@ def test_an_ordinary_picture_that_becomes_a_reference_no_longer_measures_thresho
     bench.enrolment.add_one(NewReference(facts("copy"), [copy]))
     after = reindex(bench, built_by="test")
     assert before.thresholds is not None and after.thresholds is not None
-    assert after.thresholds.pictures == 118
+    assert after.thresholds.packages == 118
     review = after.thresholds.of("counterfeit").review
     assert review is not None and review < 0.999
 

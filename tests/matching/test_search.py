@@ -160,6 +160,10 @@ def test_a_negative_count_and_a_limit_that_is_no_number_are_refused(tmp_path: Pa
         state.search(unit_vectors(1, DIMENSION), count=-1)
     with pytest.raises(InvalidContent, match="a number as its limit"):
         state.search(unit_vectors(1, DIMENSION), count=1, at_least=math.nan)
+    with pytest.raises(InvalidContent, match="a number as its limit"):
+        state.search(unit_vectors(2, DIMENSION), count=1, at_least=np.array([0.5, math.nan]))
+    with pytest.raises(InvalidContent, match="2 queries takes one limit or as many"):
+        state.search(unit_vectors(2, DIMENSION), count=1, at_least=np.array([0.5, 0.5, 0.5]))
 
 
 def test_the_number_of_search_threads_holds_on_every_thread(tmp_path: Path) -> None:

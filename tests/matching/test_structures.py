@@ -100,6 +100,37 @@ def test_crowds_copies_and_changes_are_searched_exactly(
         ]
 
 
+@settings(max_examples=12, deadline=None)
+@given(
+    index_type=st.sampled_from(IndexType),
+    seed=st.integers(0, 1000),
+    count=st.integers(0, 5),
+    limits=st.lists(st.floats(-0.2, 1.0) | st.just(math.inf), min_size=4, max_size=4),
+    told=st.integers(0, 40),
+)
+def test_each_query_finds_everything_above_a_limit_of_its_own(
+    tmp_path_factory: pytest.TempPathFactory,
+    index_type: IndexType,
+    seed: int,
+    count: int,
+    limits: list[float],
+    told: int,
+) -> None:
+    vectors = clusters(6, 60, 24, seed)
+    pictures = dict(enumerate(zip(references(len(vectors)), vectors, strict=True), start=1))
+    state = snapshot(tmp_path_factory.mktemp("versions"), vectors, index_type=index_type)
+    new = near(vectors[7], told, 0.4, seed)
+    changes = [PictureChange(1000 + i, references(2000)[1000 + i], vector) for i, vector in enumerate(new)]
+    pictures |= {change.picture_id: (change.reference_id, vector) for change, vector in zip(changes, new, strict=True)}
+    queries = np.stack([vectors[7], unit_vectors(1, 24, seed)[0], vectors[0], unit_vectors(1, 24, seed + 9)[0]])
+
+    found = state.with_changes(changes, 1).search(queries, count=count, at_least=np.array(limits))
+
+    assert found == [
+        expected(pictures, query, count=count, at_least=limit) for query, limit in zip(queries, limits, strict=True)
+    ]
+
+
 def test_eight_bit_codes_miss_nothing_at_any_size(tmp_path: Path) -> None:
     vectors = clusters(100, 100, 64)
     queries = np.concatenate([near(vectors[50], 20, 0.6), unit_vectors(20, 64, seed=900)])

@@ -10,9 +10,10 @@ OWN = """
 [rates]
 review = 0.02
 hold = 0.002
-[category_rates.recalled]
-review = 0.05
-hold = 0.01
+[shares]
+recalled = 3
+[normalisation]
+beta = 1
 [incomplete]
 too_small = "review"
 """
@@ -30,8 +31,9 @@ def test_a_policy_of_ones_own_is_read_and_has_a_version_of_its_own(tmp_path: Pat
     path = tmp_path / "policy.toml"
     path.write_text(OWN)
     policy = read_policy(path)
-    assert policy.rates_of("recalled").review == 0.05
-    assert policy.rates_of("counterfeit").review == 0.02
+    assert policy.wishes.rates.review == 0.02
+    assert policy.wishes.shares == {"recalled": 3}
+    assert (policy.wishes.normalisation.beta, policy.wishes.normalisation.k) == (1, 10)
     assert policy.wishes.incomplete.of(PictureStatus.TOO_SMALL) is WhenIncomplete.REVIEW
     assert policy.version != read_policy(None).version
     path.write_text(f"# a comment changes nothing\n{OWN}")
@@ -46,6 +48,10 @@ def test_a_policy_of_ones_own_is_read_and_has_a_version_of_its_own(tmp_path: Pat
         ("[rates]\nreview = 0.001\nhold = 0.01", "rates"),
         (OWN + 'colour = "review"', "colour"),
         (OWN.replace('"review"', '"hold"'), "hold"),
+        (OWN.replace("recalled = 3", "recalled = 0"), "shares"),
+        (OWN.replace("beta = 1", "beta = -1"), "normalisation"),
+        (OWN.replace("beta = 1", "k = 0"), "normalisation"),
+        ("[rates]\nreview = 0.1\nhold = 0.01\n[category_rates.x]\nreview = 0.1\nhold = 0.1", "category_rates"),
         ("[rates", "policy"),
     ],
 )

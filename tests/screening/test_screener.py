@@ -8,13 +8,14 @@ from contextlib import ExitStack
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 from sqlalchemy import select
 
 from imagescreen.database.tables import PolicyRow, ScreeningPictureRow, ScreeningRow
+from imagescreen.embedding.patience import Patience
+from imagescreen.errors import CallerGone, Overloaded
 from imagescreen.jobs.purge import purge
 from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_workbench
@@ -143,7 +144,18 @@ def test_a_policy_whose_rates_changed_is_noticed(opened: Open, tmp_path: Path) -
     path = tmp_path / "policy.toml"
     path.write_text("[rates]\nreview = 0.05\nhold = 0.01\n")
     bench = opened(policy_file=path)
-    thresholds: Any = bench.follower.serving.current().thresholds
-    assert not bench.policy.kept_by(thresholds)
-    rebuilt = reindex(bench, built_by="test").thresholds
-    assert rebuilt is not None and bench.policy.kept_by(rebuilt)
+    assert not bench.policy.kept_by(bench.follower.serving.current().scale)
+    reindex(bench, built_by="test")
+    assert bench.policy.kept_by(bench.follower.serving.current().scale)
+
+
+def test_a_package_whose_caller_does_not_wait_any_more_leaves_no_record(sample_bench: Workbench) -> None:
+    gone = Patience()
+    gone.give_up()
+    for patience, error in ((gone, CallerGone), (Patience(0), Overloaded)):
+        with pytest.raises(error):
+            sample_bench.screener.screen(Package("left"), [SubmittedPicture(CLEARED)], patience)
+    with sample_bench.database.read() as session:
+        assert session.scalars(select(ScreeningRow.id).where(ScreeningRow.package_id == "left")).all() == []
+    # What was given up is not remembered as a problem of the picture.
+    assert screened(sample_bench, "left", CLEARED).disposition is Disposition.CLEAR

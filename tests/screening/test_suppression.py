@@ -2,11 +2,11 @@
 
 from uuid import UUID, uuid4
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagescreen.calibration.thresholds import ThresholdPair, Thresholds
+from imagescreen.calibration.scale import Scale
+from imagescreen.calibration.thresholds import Rate, Rates, Support, ThresholdPair, Thresholds
 from imagescreen.matching import Neighbour
 from imagescreen.screening.answer import Disposition, Exceeds, Match, MatchKind, PictureResult, PictureStatus
 from imagescreen.screening.disposition import decide
@@ -101,18 +101,24 @@ def test_what_suppresses_a_match_is_listed_however_many_are_nearer() -> None:
     references = {one: info(kind) for one, kind in zip(ids, kinds, strict=True)}
     neighbours = [Neighbour(rank, one, 0.99 - 0.01 * rank) for rank, one in enumerate(ids[:-1])]
     neighbours.append(Neighbour(9, ids[-1], 0.8))
+    rates = Rates(review=0.01, hold=0.001)
+    promised = Support(Rate(rates.review, None, None), Rate(rates.hold, None, None))
     thresholds = Thresholds(
+        packages=1000,
         pictures=1000,
         fingerprint="x",
+        background=None,
+        rates=rates,
+        shares={},
+        divided_review=False,
+        divided_hold=False,
         overall=ThresholdPair(review=0.5, hold=0.7),
-        overall_support=msgspec.convert(
-            {"rates": {"review": 0.01, "hold": 0.001}, "flagged_share": 0, "held_share": 0},
-            Thresholds.__annotations__["overall_support"],
-        ),
         categories={},
         support={},
+        total=promised,
     )
-    matches = ranked_matches(neighbours, references, thresholds, copies=(), wishes=POLICY.wishes, limit=2)
+    scale = Scale(thresholds=thresholds)
+    matches = ranked_matches(neighbours, references, scale, term=0.2, copies=(), wishes=POLICY.wishes, limit=2)
     assert [one.reference_id for one in matches] == [ids[0], ids[1], ids[6], ids[7]]
     assert matches[-1].suppressed_by == ids[6]
 

@@ -90,7 +90,8 @@ def _reading(home: Path) -> "closing[sqlite3.Connection]":
 
 _NAMED = """
 SELECT sha256 FROM reference_picture WHERE removed_at IS NULL
-UNION SELECT sha256 FROM calibration_picture
+UNION SELECT sha256 FROM calibration_picture WHERE stored
+UNION SELECT sha256 FROM background_picture
 UNION SELECT sha256 FROM screening_picture WHERE stored
 """
 

@@ -1,0 +1,137 @@
+"""Keeps the background: pictures of ordinary goods that scores are normalised with, disjoint from the references."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from imagescreen.database.background_set import (
+    NewBackgroundPicture,
+    add_background_pictures,
+    background_sha256s,
+    known_background_pictures,
+)
+from imagescreen.database.calibration_set import known_calibration_pictures
+from imagescreen.database.vectors import to_blob
+from imagescreen.errors import InvalidContent, PictureProblem
+from imagescreen.jobs.progress import Progress, silent
+from imagescreen.jobs.workbench import Workbench
+from imagescreen.pictures import PictureHeader
+from imagescreen.references.enrolment import NewPicture
+from imagescreen.serving.embed import embed_each, prepare
+
+CHUNK = 64
+"""Pictures embedded together."""
+
+MAX_PICTURES = 10_000
+"""Every screened picture is compared with all of them; docs/performance.md tells what that costs."""
+
+
+@dataclass(slots=True)
+class BackgroundIntake:
+    """What became of the pictures: `unreadable` and `refused`, which references or the calibration have (nearly), are
+    (name, why).
+    """
+
+    added: int = 0
+    known: int = 0
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+def add_background(
+    bench: Workbench,
+    pictures: Iterable[NewPicture],
+    *,
+    total: int,
+    source: str,
+    leave_out: bool = False,
+    progress: Progress = silent,
+) -> BackgroundIntake:
+    """Adds pictures, which take effect with the next build.
+
+    A picture that a reference has, or that is a near-duplicate of one, would lower the scores of that very reference:
+    then nothing is added, or with `leave_out` the others are. Raises InvalidContent when the background would become
+    larger than `MAX_PICTURES`; nothing is added then.
+    """
+    intake = BackgroundIntake()
+    fresh: dict[str, NewBackgroundPicture] = {}
+    waiting = iter(pictures)
+    done = 0
+    while chunk := list(islice(waiting, CHUNK)):
+        for picture in _embedded(bench, chunk, intake):
+            if picture.sha256 in fresh:
+                intake.known += 1
+            fresh[picture.sha256] = picture
+        done += len(chunk)
+        progress("embedding background pictures", done, total)
+    if intake.refused and not leave_out:
+        return intake
+    with bench.database.write() as session:
+        known = known_background_pictures(session, list(fresh))
+        new = [picture for sha256, picture in fresh.items() if sha256 not in known]
+        size = len(background_sha256s(session)) + len(new)
+        if size > MAX_PICTURES:
+            raise InvalidContent(
+                f"the background would have {size} pictures, and at most {MAX_PICTURES} are allowed, because every "
+                "screened picture is compared with all of them"
+            )
+        fingerprint = bench.follower.serving.current().snapshot.fingerprint
+        add_background_pictures(session, new, source=source, fingerprint=fingerprint)
+    intake.added = len(new)
+    intake.known += len(known)
+    return intake
+
+
+def _embedded(bench: Workbench, chunk: Sequence[NewPicture], intake: BackgroundIntake) -> list[NewBackgroundPicture]:
+    """Those that may be added, with their bytes in the store."""
+    served = bench.follower.serving.current()
+    read: dict[str, tuple[NewPicture, PictureHeader, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]] = {}
+    for new in chunk:
+        try:
+            header = bench.reader.header(new.data)
+            if header.sha256 in read:
+                intake.known += 1
+            else:
+                tensor = prepare(bench.reader, served.batcher.encoder, new.data, header)
+                read[header.sha256] = (new, header, tensor)
+        except PictureProblem as problem:
+            intake.unreadable.append((new.name, problem.detail))
+    for sha256, owner in bench.enrolment.owners(list(read)).items():
+        new, _, _ = read.pop(sha256)
+        intake.refused.append((new.name, f"reference {owner.reference_id} ({owner.title!r}) has this picture"))
+    with bench.database.read() as session:
+        for sha256 in known_calibration_pictures(session, list(read)):
+            new, _, _ = read.pop(sha256)
+            intake.refused.append((new.name, "the calibration packages have this picture"))
+    vectors = embed_each(served.batcher, [tensor for _, _, tensor in read.values()])
+    sound = [
+        (new, header, vector)
+        for (new, header, _), vector in zip(read.values(), vectors, strict=True)
+        if not isinstance(vector, PictureProblem)
+    ]
+    intake.unreadable += [
+        (new.name, vector.detail)
+        for (new, _, _), vector in zip(read.values(), vectors, strict=True)
+        if isinstance(vector, PictureProblem)
+    ]
+    if not sound:
+        return []
+    near = bench.settings.near_duplicate_similarity
+    nearest = served.snapshot.search(np.stack([vector for _, _, vector in sound]), count=1)
+    embedded: list[NewBackgroundPicture] = []
+    for (new, header, vector), found in zip(sound, nearest, strict=True):
+        if found and found[0].similarity >= near:
+            title = bench.catalogue.get(found[0].reference_id).title
+            intake.refused.append(
+                (
+                    new.name,
+                    f"it is a near-duplicate of reference {found[0].reference_id} ({title!r}), "
+                    f"similarity {found[0].similarity:.3f}",
+                )
+            )
+        else:
+            bench.files.put(header.sha256, new.data)
+            embedded.append(NewBackgroundPicture(new.name, header.sha256, header.size_bytes, to_blob(vector)))
+    return embedded
