@@ -1,0 +1,97 @@
+"""Measured quality as rows of text: for the terminal, the HTML report and Markdown alike."""
+
+from collections.abc import Sequence
+
+from imagescreen.evaluation.promise import Promise
+from imagescreen.evaluation.quality import Figure, Kind, Quality
+
+AT_RATE_HEADER = ("false flags", "score", "recall", "false flags measured")
+RANKING_HEADER = ("score", "right reference first", "average precision", "recall at 90 % precision")
+PROMISE_HEADER = ("ordinary packages", "promised", "calibrated on", "cells inside their interval", "pooled rate")
+
+
+def one_in(rate: float) -> str:
+    return f"1 in {1 / rate:,.4g}"
+
+
+def about(quality: Quality) -> str:
+    counts = quality.counts
+    told = (
+        f"{counts.references:,} reference pictures of {counts.labels:,} labels; {counts.queries:,} labelled packages "
+        f"({counts.query_pictures:,} pictures), {counts.ordinary:,} ordinary ones ({counts.ordinary_pictures:,})"
+    )
+    if not counts.background:
+        return f"{told}; no background, so scores are raw and the calibrated figures are of the raw score."
+    return f"{told}; {counts.background:,} background pictures, beta {quality.beta:g}, k {quality.top_k}."
+
+
+def at_rate_rows(quality: Quality) -> list[tuple[str, ...]]:
+    rows = []
+    for entry in sorted(quality.at_rates, key=lambda entry: (-entry.rate, list(Kind).index(entry.kind))):
+        if entry.recall is None or entry.false_flags is None:
+            needed = f"needs {entry.needed:,} ordinary packages"
+            rows.append((one_in(entry.rate), entry.kind.value, "-", needed))
+        elif entry.kind is Kind.CALIBRATED:
+            rows.append((one_in(entry.rate), entry.kind.value, figure(entry.recall), percent(entry.false_flags)))
+        else:
+            rows.append((one_in(entry.rate), entry.kind.value, figure(entry.recall), f"{entry.false_flags.value:.2%}"))
+    return rows
+
+
+def ranking_rows(quality: Quality) -> list[tuple[str, ...]]:
+    return [
+        (
+            ranking.kind.value,
+            figure(ranking.right_first),
+            figure(ranking.average_precision),
+            figure(ranking.recall_at_90_precision),
+        )
+        for ranking in quality.rankings
+    ]
+
+
+def gain_sentences(quality: Quality) -> list[str]:
+    """What normalisation changes, a sentence for each rate."""
+    told = []
+    for gain in quality.gains:
+        change = f"{gain.difference.value:+.3f} ({gain.difference.low:+.3f} to {gain.difference.high:+.3f})"
+        ratio = "" if gain.ratio is None else f", {gain.ratio:.2f} times raw"
+        misses = "" if gain.misses_removed is None else f", {gain.misses_removed:.0%} of raw's misses gone"
+        goal = "reached" if gain.reached else "missed"
+        told.append(f"Normalised at {one_in(gain.rate)}: recall {change}{ratio}{misses}; goal {goal}.")
+    return told
+
+
+def promise_rows(promises: Sequence[Promise]) -> list[tuple[str, ...]]:
+    rows = []
+    for promise in promises:
+        inside = "inside" if promise.pooled_inside else "outside"
+        rows.append(
+            (
+                promise.name,
+                one_in(promise.rate),
+                f"{promise.cells[0].calibrated:,}",
+                f"{promise.inside} of {len(promise.cells)}",
+                f"{promise.pooled:.3%} ({inside} {promise.pooled_low:.3%} to {promise.pooled_high:.3%})",
+            )
+        )
+    return rows
+
+
+def promise_sentence(promises: Sequence[Promise]) -> str:
+    cells = sum(len(promise.cells) for promise in promises)
+    inside = sum(promise.inside for promise in promises)
+    pooled = sum(promise.pooled_inside for promise in promises)
+    return (
+        f"Over random halves of the ordinary packages, one calibrating and one counted, {inside} of {cells} cells "
+        f"({inside / cells:.1%}) lie inside their 95 % interval, and so does the pooled rate in {pooled} of "
+        f"{len(promises)} rows."
+    )
+
+
+def figure(measured: Figure) -> str:
+    return f"{measured.value:.3f} ({measured.low:.3f}-{measured.high:.3f})"
+
+
+def percent(measured: Figure) -> str:
+    return f"{measured.value:.2%} ({measured.low:.2%}-{measured.high:.2%})"
