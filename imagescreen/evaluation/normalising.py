@@ -9,8 +9,8 @@ from imagescreen.errors import WrongUse
 
 Scores = npt.NDArray[np.float32]
 
-BETA = 1.0
-TOP_K = 10
+BETA = 0.75
+TOP_K = 3
 _BLOCK = 1024
 
 

@@ -111,7 +111,7 @@ def flagged_distribution(calibrated: int, above: int, tested: int) -> Probabilit
         + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
         for k in range(tested + 1)
     ]  # fmt: skip
-    return np.exp(np.array(logs))
+    return cast(Probabilities, np.exp(np.array(logs)))
 
 
 def central(chances: Probabilities) -> tuple[int, int]:

@@ -26,7 +26,7 @@ def about(quality: Quality) -> str:
 
 
 def at_rate_rows(quality: Quality) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for entry in sorted(quality.at_rates, key=lambda entry: (-entry.rate, list(Kind).index(entry.kind))):
         if entry.recall is None or entry.false_flags is None:
             needed = f"needs {entry.needed:,} ordinary packages"
@@ -63,7 +63,7 @@ def gain_sentences(quality: Quality) -> list[str]:
 
 
 def promise_rows(promises: Sequence[Promise]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for promise in promises:
         inside = "inside" if promise.pooled_inside else "outside"
         rows.append(

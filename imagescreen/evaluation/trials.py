@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -119,4 +118,4 @@ def _nearest(vectors: Scores, labels: Ids, pictures: Ids, references: Ids) -> tu
 def _first_of_best(scores: Scores, groups: Ids) -> Ids:
     """The place of the highest score in each of the groups, which are numbered from 0 and none of which is empty."""
     order = np.lexsort((-scores, groups))
-    return cast(Ids, order[np.unique(groups[order], return_index=True)[1]])
+    return order[np.unique(groups[order], return_index=True)[1]]
