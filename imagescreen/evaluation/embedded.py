@@ -123,6 +123,7 @@ def _encoded(
 
 def _encoded_alone(encoder: Encoder, tensor: NDArray[np.float32]) -> NDArray[np.float32] | PictureProblem:
     try:
-        return encoder.encode(tensor[np.newaxis])[0]
+        vector: NDArray[np.float32] = encoder.encode(tensor[np.newaxis])[0]
+        return vector
     except PictureProblem as problem:
         return problem

@@ -95,19 +95,20 @@ def evaluate_photos(
         qualities.append(quality)
         scored.append(scores)
     promises = []
-    for pool in promise_pools(embedded.pictures, seed=plan.seed):
-        scores = nearest_scores(
+    for number, pool in enumerate(promise_pools(embedded.pictures, seed=plan.seed)):
+        ordinary = nearest_scores(
             embedded.vectors, pool.references, pool.ordinary, pool.background, beta=plan.beta, top_k=plan.top_k
         )
         promises += [
             keep_promise(
                 f"{pool.name}, {size} picture{'s' if size > 1 else ''} each",
-                partial(drawn_packages, scores, size),
+                partial(drawn_packages, ordinary, size),
                 rate=rate,
                 splits=PROMISE_SPLITS,
-                seed=plan.seed,
+                # Splits of their own for each row: with the same ones, rows would be right or wrong together.
+                seed=(plan.seed, number, row),
             )
-            for size, rate in PROMISES
+            for row, (size, rate) in enumerate(PROMISES)
         ]
     first, count = edited_copies_right_first(embedded.pictures, embedded.vectors)
     remark = f"Edited copies with their own original first among all {count:,} garments (R@1): {first:.3f}"

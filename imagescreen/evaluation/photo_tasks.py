@@ -1,4 +1,4 @@
-"""The three tasks on a photo set: which rows are references, queries, ordinary goods and background.
+"""The tasks on a photo set: which rows are references, queries, ordinary goods and background.
 
 Only rows of use `calibrate` and `test` are ever read: what the built-in model was trained on would flatter it.
 """
@@ -65,6 +65,7 @@ def photo_tasks(pictures: Sequence[PhotoPicture], *, seed: int) -> list[PhotoTas
     return [
         _edited_copies(chosen),
         _grocery(chosen),
+        _grocery_among_other_goods(chosen),
         *(_one_object(chosen, label) for label in KNOWN_OBJECTS),
     ]
 
@@ -193,6 +194,26 @@ def _grocery(chosen: _Chosen) -> PhotoTask:
         "photographs of all other products, often another variety of the same fruit, are ordinary. Then the halves "
         "change places, and the scores of both are pooled.",
         trials,
+        chosen.labels,
+    )
+
+
+def _grocery_among_other_goods(chosen: _Chosen) -> PhotoTask:
+    catalogue = chosen.places(CATALOGUE, "test")
+    photos = chosen.places(GROCERY, "test")
+    shows_known = np.isin(chosen.labels[photos], chosen.labels[catalogue])
+    others = np.concatenate([chosen.places(OBJECTS, "test"), chosen.places(GARMENTS, "test")])
+    trial = Trial(
+        references=catalogue,
+        positive=packages_of(photos[shows_known], 1),
+        ordinary=packages_of(others, 1),
+        background=chosen.background(),
+    )
+    return PhotoTask(
+        "Grocery photographs against catalogue pictures, among other goods",
+        "All products are known items, by one catalogue picture each, and are looked for by shop photographs; objects "
+        "and garments are ordinary.",
+        [trial],
         chosen.labels,
     )
 

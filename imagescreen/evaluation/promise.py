@@ -62,7 +62,7 @@ class Promise:
 
 
 def keep_promise(
-    name: str, draw: Callable[[np.random.Generator], Scores], *, rate: float, splits: int, seed: int
+    name: str, draw: Callable[[np.random.Generator], Scores], *, rate: float, splits: int, seed: int | Sequence[int]
 ) -> Promise:
     """Calibrates on one half and counts on the other, `splits` times.
 

@@ -56,7 +56,8 @@ def gain_sentences(quality: Quality) -> list[str]:
     for gain in quality.gains:
         change = f"{gain.difference.value:+.3f} ({gain.difference.low:+.3f} to {gain.difference.high:+.3f})"
         ratio = "" if gain.ratio is None else f", {gain.ratio:.2f} times raw"
-        misses = "" if gain.misses_removed is None else f", {gain.misses_removed:.0%} of raw's misses gone"
+        gone = gain.misses_removed or 0.0
+        misses = f", {gone:.0%} of raw's misses gone" if gone > 0 else ""
         goal = "reached" if gain.reached else "missed"
         told.append(f"Normalised at {one_in(gain.rate)}: recall {change}{ratio}{misses}; goal {goal}.")
     return told

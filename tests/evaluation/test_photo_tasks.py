@@ -1,4 +1,4 @@
-"""Which photographs the three tasks may read, and that no photograph has two parts in one of them."""
+"""Which photographs the tasks may read, and that no photograph has two parts in one of them."""
 
 import io
 import tarfile
@@ -86,7 +86,7 @@ def test_what_must_be_caught_has_the_label_of_a_reference_and_what_is_ordinary_h
     pictures: list[PhotoPicture],
 ) -> None:
     tasks = photo_tasks(pictures, seed=1)
-    assert len(tasks) == 2 + len(KNOWN_OBJECTS)
+    assert len(tasks) == 3 + len(KNOWN_OBJECTS)
     for task in tasks:
         for trial in task.trials:
             known = set(task.labels[trial.references].tolist())
@@ -94,12 +94,12 @@ def test_what_must_be_caught_has_the_label_of_a_reference_and_what_is_ordinary_h
             assert not {int(task.labels[place]) for package in trial.ordinary for place in package} & known
             for package in trial.positive:
                 assert len({int(task.labels[place]) for place in package}) == 1
-    sizes = {len(package) for task in tasks[2:] for package in (*task.trials[0].positive, *task.trials[0].ordinary)}
+    sizes = {len(package) for task in tasks[3:] for package in (*task.trials[0].positive, *task.trials[0].ordinary)}
     assert sizes == {3}
 
 
 def test_the_background_of_a_class_has_nothing_of_it(pictures: list[PhotoPicture]) -> None:
-    for task, label in zip(photo_tasks(pictures, seed=1)[2:], KNOWN_OBJECTS, strict=True):
+    for task, label in zip(photo_tasks(pictures, seed=1)[3:], KNOWN_OBJECTS, strict=True):
         assert label in task.name
         assert label not in {pictures[place].row.label for place in task.trials[0].background}
 

@@ -12,11 +12,12 @@ from imagescreen.evaluation.trials import Ids, Scores, Trial, packages_of, poole
 
 def unit_vectors(random: np.random.Generator, count: int) -> Scores:
     vectors = random.normal(size=(count, 4)).astype(np.float32)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: Scores = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 def random_trial(random: np.random.Generator) -> tuple[Scores, Ids, Trial]:
-    references, positive, ordinary = random.integers(1, 6), random.integers(1, 9), random.integers(1, 9)
+    references, positive, ordinary = (int(random.integers(1, most)) for most in (6, 9, 9))
     count = references + positive + ordinary + 5
     labels = np.full(count, -1, np.int64)
     labels[:references] = random.integers(0, 3, references)
