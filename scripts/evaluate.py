@@ -35,7 +35,7 @@ EPILOG = """
 
     .venv/bin/python scripts/evaluate.py labelled.csv --model vit-b-32-laion2b --rate 0.01 --rate 0.001
 
-    .venv/bin/python scripts/evaluate.py photos/ --photos --append docs/quality.md
+    .venv/bin/python scripts/evaluate.py photos/ --photos --vectors vectors.npz --append docs/quality.md
 
 Exit codes: 0 measured, 1 measured but some pictures could not be used (they are named), or something is broken, 2 wrong
 use; nothing is written then.
@@ -59,6 +59,7 @@ def main(
     html: Annotated[Path | None, typer.Option(help="Write the report here, one file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write every figure here.")] = None,
     append: Annotated[Path | None, typer.Option(help="Append a section in Markdown to this file.")] = None,
+    vectors: Annotated[Path | None, typer.Option(help="Keep vectors here: no picture is embedded twice.")] = None,
     pairs: Annotated[int, typer.Option(min=0, max=200, help="Worst false flags and misses shown, each.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Seed of splits and resampling.")] = 7,
     rounds: Annotated[int, typer.Option(min=100, help="Resamples behind each interval.")] = 500,
@@ -66,14 +67,16 @@ def main(
     dtype: Annotated[DType | None, typer.Option(help="By default the setting.", show_default=False)] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
 ) -> None:
-    for path in (html, json, append):
+    for path in (html, json, append, vectors):
         if path is not None:
             _check_writable(path)
     low_priority()
     settings = read_settings(model=model, device=device, dtype=dtype, torch_threads=threads, decode_threads=threads)
     from imagescreen.embedding.encoder import load_encoder
     from imagescreen.embedding.hardware import thread_count
+    from imagescreen.evaluation.embedded import Embedder
     from imagescreen.evaluation.evaluate import Plan, evaluate_labelled, evaluate_photos, sections
+    from imagescreen.evaluation.kept_vectors import keep_vectors, read_vectors
     from imagescreen.evaluation.labelled import labelled_pictures
     from imagescreen.evaluation.machine import described
     from imagescreen.evaluation.photos import PhotoSet
@@ -96,12 +99,16 @@ def main(
     encoder = load_encoder(
         settings.model, settings.weights_dir, dtype=settings.dtype, device=settings.device, threads=threads
     )
+    known = (
+        {} if vectors is None else read_vectors(vectors, fingerprint=encoder.fingerprint, dimension=encoder.dimension)
+    )
     with progress_bar() as progress:
+        embedder = Embedder(reader, encoder, cores, progress, known)
         if photo_set is not None:
-            evaluation = evaluate_photos(photo_set, reader, encoder, plan, threads=cores, progress=progress)
+            evaluation = evaluate_photos(photo_set, embedder, plan)
         else:
             name = source.stem or source.resolve().name
-            evaluation = evaluate_labelled(name, labelled, reader, encoder, plan, threads=cores, progress=progress)
+            evaluation = evaluate_labelled(name, labelled, embedder, plan)
     heading = Heading(
         title="Quality on a photo set" if photos else f"Quality on {source.name or source.resolve().name}",
         command=shlex.join([".venv/bin/python", "scripts/evaluate.py", *sys.argv[1:]]),
@@ -110,6 +117,8 @@ def main(
         model=encoder.name,
         fingerprint=encoder.fingerprint,
     )
+    if vectors is not None:
+        keep_vectors(vectors, embedder.known, fingerprint=encoder.fingerprint)
     measured = (evaluation.qualities, evaluation.promises, evaluation.remarks, evaluation.rejected)
     show_evaluation(*measured)
     if json is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -50,47 +50,73 @@ class Embedded(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
+    """A picture's sha256 with what the encoder takes, or with its vector where that is known."""
+
     sha256: str
-    tensor: NDArray[np.float32]
+    tensor: NDArray[np.float32] | None
+    vector: NDArray[np.float32] | None
 
 
-def embed_pictures(
-    pictures: Sequence[P], reader: PictureReader, encoder: Encoder, *, threads: int, progress: Progress
-) -> Embedded[P]:
-    """Reads, checks and embeds untrusted pictures with `threads` threads; each has its own fate."""
-    kept: list[tuple[P, str, NDArray[np.float32]]] = []
-    rejected: list[tuple[str, str]] = []
+@dataclass(frozen=True, slots=True)
+class Embedder:
+    """Embeds untrusted pictures with `threads` threads. `known` vectors by sha256 are taken as they are, and what is
+    embedded is added to them.
+    """
 
-    def prepared(picture: P) -> _Prepared | PictureProblem:
+    reader: PictureReader
+    encoder: Encoder
+    threads: int
+    progress: Progress
+    known: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def embed(self, pictures: Sequence[P]) -> Embedded[P]:
+        """Reads, checks and embeds; each picture has its own fate."""
+        kept: list[tuple[P, str, NDArray[np.float32]]] = []
+        rejected: list[tuple[str, str]] = []
+        with ThreadPoolExecutor(self.threads) as pool:
+            for start in range(0, len(pictures), _BATCH):
+                batch = pictures[start : start + _BATCH]
+                for picture, result in zip(batch, self._vectors(list(pool.map(self._prepared, batch))), strict=True):
+                    if isinstance(result, PictureProblem):
+                        rejected.append((picture.name, result.detail))
+                    else:
+                        kept.append((picture, *result))
+                self.progress("embedding pictures", min(start + _BATCH, len(pictures)), len(pictures))
+        vectors = [vector for _, _, vector in kept]
+        return Embedded(
+            pictures=tuple(picture for picture, _, _ in kept),
+            vectors=np.stack(vectors) if vectors else np.empty((0, self.encoder.dimension), np.float32),
+            sha256=tuple(sha256 for _, sha256, _ in kept),
+            rejected=tuple(rejected),
+        )
+
+    def _prepared(self, picture: NamedPicture) -> _Prepared | PictureProblem:
         try:
             data = picture.read()
-            header = reader.header(data)
-            return _Prepared(header.sha256, prepare(reader, encoder, data, header))
+            header = self.reader.header(data)
+            vector = self.known.get(header.sha256)
+            tensor = prepare(self.reader, self.encoder, data, header) if vector is None else None
         except PictureProblem as problem:
             return problem
+        return _Prepared(header.sha256, tensor, vector)
 
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(pictures), _BATCH):
-            batch = pictures[start : start + _BATCH]
-            ready: list[tuple[P, _Prepared]] = []
-            for picture, result in zip(batch, pool.map(prepared, batch), strict=True):
-                if isinstance(result, PictureProblem):
-                    rejected.append((picture.name, result.detail))
-                else:
-                    ready.append((picture, result))
-            encoded = _encoded(encoder, [item.tensor for _, item in ready])
-            for (picture, item), vector in zip(ready, encoded, strict=True):
-                if isinstance(vector, PictureProblem):
-                    rejected.append((picture.name, vector.detail))
-                else:
-                    kept.append((picture, item.sha256, vector))
-            progress("embedding pictures", min(start + _BATCH, len(pictures)), len(pictures))
-    return Embedded(
-        pictures=tuple(picture for picture, _, _ in kept),
-        vectors=np.stack([vector for _, _, vector in kept]) if kept else np.empty((0, encoder.dimension), np.float32),
-        sha256=tuple(sha256 for _, sha256, _ in kept),
-        rejected=tuple(rejected),
-    )
+    def _vectors(
+        self, batch: Sequence[_Prepared | PictureProblem]
+    ) -> list[tuple[str, NDArray[np.float32]] | PictureProblem]:
+        tensors = [item.tensor for item in batch if isinstance(item, _Prepared) and item.tensor is not None]
+        encoded = iter(_encoded(self.encoder, tensors))
+        results: list[tuple[str, NDArray[np.float32]] | PictureProblem] = []
+        for item in batch:
+            if isinstance(item, PictureProblem):
+                results.append(item)
+                continue
+            vector = next(encoded) if item.vector is None else item.vector
+            if isinstance(vector, PictureProblem):
+                results.append(vector)
+                continue
+            self.known[item.sha256] = vector
+            results.append((item.sha256, vector))
+        return results
 
 
 def check_apart(embedded: Embedded[LabelledPicture]) -> None:

@@ -6,12 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from imagescreen.embedding.encoder import Encoder
 from imagescreen.evaluation.curves import allowed_false_flags, threshold_at
-from imagescreen.evaluation.embedded import Embedded, NamedPicture, Progress, check_apart, embed_pictures
+from imagescreen.evaluation.embedded import Embedded, Embedder, NamedPicture, check_apart
 from imagescreen.evaluation.labelled import LabelledPicture, Role, check_roles
 from imagescreen.evaluation.photo_tasks import (
-    PhotoPicture,
     edited_copies_right_first,
     photo_pictures,
     photo_tasks,
@@ -56,20 +54,11 @@ class Evaluation:
     remarks: list[str]
 
 
-def evaluate_labelled(
-    name: str,
-    pictures: Sequence[LabelledPicture],
-    reader: PictureReader,
-    encoder: Encoder,
-    plan: Plan,
-    *,
-    threads: int,
-    progress: Progress,
-) -> Evaluation:
+def evaluate_labelled(name: str, pictures: Sequence[LabelledPicture], embedder: Embedder, plan: Plan) -> Evaluation:
     """Measures labelled folders or a manifest. Raises WrongUse for what cannot be measured, before or after reading."""
     packages = {picture.package for picture in pictures if picture.role is Role.ORDINARY}
     _rates(plan, len(packages))
-    embedded = embed_pictures(pictures, reader, encoder, threads=threads, progress=progress)
+    embedded = embedder.embed(pictures)
     check_apart(embedded)
     check_roles(embedded.pictures, which="readable pictures")
     trial = Trial(
@@ -83,12 +72,9 @@ def evaluate_labelled(
     return Evaluation([quality], [scored], embedded.pictures, embedded.rejected, [], [])
 
 
-def evaluate_photos(
-    photos: PhotoSet, reader: PictureReader, encoder: Encoder, plan: Plan, *, threads: int, progress: Progress
-) -> Evaluation:
+def evaluate_photos(photos: PhotoSet, embedder: Embedder, plan: Plan) -> Evaluation:
     """Measures the three tasks of a photo set, and whether promised rates are kept on its ordinary goods."""
-    wanted = photo_pictures(photos, reader)
-    embedded: Embedded[PhotoPicture] = embed_pictures(wanted, reader, encoder, threads=threads, progress=progress)
+    embedded = embedder.embed(photo_pictures(photos, embedder.reader))
     qualities, scored = [], []
     for task in photo_tasks(embedded.pictures, seed=plan.seed):
         quality, scores = _measured((task.name, task.what), embedded.vectors, task.labels, task.trials, plan)
