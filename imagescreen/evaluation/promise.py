@@ -40,25 +40,40 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """All splits of one kind of package: `pooled` is the share flagged over all of them, with its 95 % interval."""
+    """All splits of one kind of package; `chances` are of 0, 1, ... flagged over all of them together."""
 
     name: str
     rate: float
     cells: Sequence[Cell]
-    pooled_low: float
-    pooled_high: float
-
-    @property
-    def pooled(self) -> float:
-        return sum(cell.flagged for cell in self.cells) / sum(cell.tested for cell in self.cells)
+    chances: Probabilities
 
     @property
     def inside(self) -> int:
         return sum(cell.inside for cell in self.cells)
 
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """The share flagged over many splits, and between what it lies 95 times in 100."""
+
+    rate: float
+    low: float
+    high: float
+
     @property
-    def pooled_inside(self) -> bool:
-        return self.pooled_low <= self.pooled <= self.pooled_high
+    def inside(self) -> bool:
+        return self.low <= self.rate <= self.high
+
+
+def pooled_rate(promises: Sequence[Promise]) -> Pooled:
+    """Over all splits of all of them, which are drawn one by one, so that their counts are independent."""
+    chances = np.ones(1)
+    for promise in promises:
+        chances = np.convolve(chances, promise.chances)
+    cells = [cell for promise in promises for cell in promise.cells]
+    tested = sum(cell.tested for cell in cells)
+    low, high = central(chances)
+    return Pooled(sum(cell.flagged for cell in cells) / tested, low / tested, high / tested)
 
 
 def keep_promise(
@@ -77,7 +92,7 @@ def keep_promise(
         calibration, test = scores[: len(scores) // 2], scores[len(scores) // 2 :]
         threshold = conformal_threshold(calibration, rate)
         if threshold is None:
-            needed = 2 * (math.ceil(1 / rate - 1e-9) - 1)
+            needed = 2 * calibration_needed(rate)
             raise WrongUse(
                 f"{len(scores)} ordinary packages are too few to split and promise 1 in {1 / rate:g}: "
                 f"at least {needed} are needed, {needed - len(scores)} more"
@@ -87,9 +102,12 @@ def keep_promise(
         low, high = central(chances)
         cells.append(Cell(len(calibration), len(test), int((test > threshold).sum()), low, high))
         total = np.convolve(total, chances)
-    tested = sum(cell.tested for cell in cells)
-    pooled_low, pooled_high = central(total)
-    return Promise(name, rate, tuple(cells), pooled_low / tested, pooled_high / tested)
+    return Promise(name, rate, tuple(cells), total)
+
+
+def calibration_needed(rate: float) -> int:
+    """The least number of ordinary packages that can support a promised rate: ceil(1 / rate) - 1."""
+    return math.ceil(1 / rate - 1e-9) - 1
 
 
 def drawn_packages(scores: Scores, size: int, random: np.random.Generator) -> Scores:

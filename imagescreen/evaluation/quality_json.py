@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from imagescreen.evaluation.promise import Cell, Promise
+from imagescreen.evaluation.promise import Cell, Promise, pooled_rate
 from imagescreen.evaluation.quality import Quality
 from imagescreen.evaluation.quality_report import Heading
 
@@ -48,11 +48,11 @@ def document(
             promise.rate,
             promise.cells,
             promise.inside,
-            promise.pooled,
-            promise.pooled_low,
-            promise.pooled_high,
+            pooled.rate,
+            pooled.low,
+            pooled.high,
         )
-        for promise in promises
+        for promise, pooled in ((promise, pooled_rate([promise])) for promise in promises)
     ]
     told = Document(heading, qualities, kept, remarks, [Rejected(name, why) for name, why in rejected])
     return msgspec.json.format(msgspec.json.encode(told)) + b"\n"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from imagescreen.evaluation.promise import Promise
+from imagescreen.evaluation.promise import Pooled, Promise, pooled_rate
 from imagescreen.evaluation.quality import Figure, Kind, Quality
 
 AT_RATE_HEADER = ("false flags", "score", "recall", "false flags measured")
@@ -16,8 +16,9 @@ def one_in(rate: float) -> str:
 
 def about(quality: Quality) -> str:
     counts = quality.counts
+    labels = "1 label" if counts.labels == 1 else f"{counts.labels:,} labels"
     told = (
-        f"{counts.references:,} reference pictures of {counts.labels:,} labels; {counts.queries:,} labelled packages "
+        f"{counts.references:,} reference pictures of {labels}; {counts.queries:,} labelled packages "
         f"({counts.query_pictures:,} pictures), {counts.ordinary:,} ordinary ones ({counts.ordinary_pictures:,})"
     )
     if not counts.background:
@@ -64,30 +65,35 @@ def gain_sentences(quality: Quality) -> list[str]:
 
 
 def promise_rows(promises: Sequence[Promise]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for promise in promises:
-        inside = "inside" if promise.pooled_inside else "outside"
-        rows.append(
-            (
-                promise.name,
-                one_in(promise.rate),
-                f"{promise.cells[0].calibrated:,}",
-                f"{promise.inside} of {len(promise.cells)}",
-                f"{promise.pooled:.3%} ({inside} {promise.pooled_low:.3%} to {promise.pooled_high:.3%})",
-            )
+    return [
+        (
+            promise.name,
+            one_in(promise.rate),
+            f"{promise.cells[0].calibrated:,}",
+            f"{promise.inside} of {len(promise.cells)}",
+            _pooled(pooled_rate([promise])),
         )
-    return rows
+        for promise in promises
+    ]
 
 
 def promise_sentence(promises: Sequence[Promise]) -> str:
     cells = sum(len(promise.cells) for promise in promises)
     inside = sum(promise.inside for promise in promises)
-    pooled = sum(promise.pooled_inside for promise in promises)
-    return (
+    rows = sum(pooled_rate([promise]).inside for promise in promises)
+    told = [
         f"Over random halves of the ordinary packages, one calibrating and one counted, {inside} of {cells} cells "
-        f"({inside / cells:.1%}) lie inside their 95 % interval, and so does the pooled rate in {pooled} of "
+        f"({inside / cells:.1%}) lie inside their 95 % interval, and so does the pooled rate in {rows} of "
         f"{len(promises)} rows."
-    )
+    ]
+    rates = sorted({promise.rate for promise in promises}, reverse=True)
+    together = {rate: pooled_rate([promise for promise in promises if promise.rate == rate]) for rate in rates}
+    told += [f"All rows of {one_in(rate)} together: {_pooled(pooled)}." for rate, pooled in together.items()]
+    return " ".join(told)
+
+
+def _pooled(pooled: Pooled) -> str:
+    return f"{pooled.rate:.3%} ({'inside' if pooled.inside else 'outside'} {pooled.low:.3%} to {pooled.high:.3%})"
 
 
 def figure(measured: Figure) -> str:

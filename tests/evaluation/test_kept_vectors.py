@@ -29,7 +29,7 @@ def test_what_is_kept_is_not_embedded_again_and_each_picture_keeps_its_own_fate(
         picture("1", product(1)),
         picture("blank", blank()),
         picture("2", product(2)),
-        picture("not", b"a text"),
+        picture("no", b"a text"),
     ]
     embedder = Embedder(reader, encoder, 2, lambda *_: None)
     first = embedder.embed(pictures)

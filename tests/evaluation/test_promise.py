@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagescreen.errors import WrongUse
-from imagescreen.evaluation.promise import central, drawn_packages, flagged_distribution, keep_promise
+from imagescreen.evaluation.promise import central, drawn_packages, flagged_distribution, keep_promise, pooled_rate
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.data())
@@ -40,10 +40,13 @@ def test_the_central_range_holds_95_in_100_and_no_tail_more_than_half_of_the_res
 def test_a_promise_on_exchangeable_scores_is_kept_and_one_on_other_scores_is_seen_to_be_broken() -> None:
     pool = np.random.default_rng(0).normal(size=3000).astype(np.float32)
     kept = keep_promise("same", lambda random: drawn_packages(pool, 1, random), rate=0.01, splits=20, seed=1)
-    assert len(kept.cells) == 20 and kept.inside >= 18 and kept.pooled_inside
+    assert len(kept.cells) == 20 and kept.inside >= 18 and pooled_rate([kept]).inside
     shifted = np.concatenate([pool[:1500], pool[1500:] + 1])
     broken = keep_promise("shifted", lambda _: shifted, rate=0.01, splits=3, seed=1)
-    assert broken.inside == 0 and not broken.pooled_inside and broken.pooled > 0.03
+    assert broken.inside == 0 and not pooled_rate([broken]).inside and pooled_rate([broken]).rate > 0.03
+    both = pooled_rate([kept, broken])
+    flagged = sum(cell.flagged for promise in (kept, broken) for cell in promise.cells)
+    assert both.rate == flagged / (23 * 1500) and both.low < 0.01 < both.high
 
 
 @given(st.integers(1, 9), st.integers(9, 40), st.integers(0, 2**31))
