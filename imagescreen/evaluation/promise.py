@@ -18,6 +18,7 @@ from imagescreen.errors import WrongUse
 
 Scores = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float64]
+_TAIL = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def pooled_rate(promises: Sequence[Promise]) -> Pooled:
     """Over all splits of all of them, which are drawn one by one, so that their counts are independent."""
     chances = np.ones(1)
     for promise in promises:
-        chances = np.convolve(chances, promise.chances)
+        chances = _sum_of(chances, promise.chances)
     cells = [cell for promise in promises for cell in promise.cells]
     tested = sum(cell.tested for cell in cells)
     low, high = central(chances)
@@ -101,7 +102,7 @@ def keep_promise(
         chances = flagged_distribution(len(calibration), above, len(test))
         low, high = central(chances)
         cells.append(Cell(len(calibration), len(test), int((test > threshold).sum()), low, high))
-        total = np.convolve(total, chances)
+        total = _sum_of(total, chances)
     return Promise(name, rate, tuple(cells), total)
 
 
@@ -130,6 +131,16 @@ def flagged_distribution(calibrated: int, above: int, tested: int) -> Probabilit
         for k in range(tested + 1)
     ]  # fmt: skip
     return cast(Probabilities, np.exp(np.array(logs)))
+
+
+def _sum_of(chances: Probabilities, others: Probabilities) -> Probabilities:
+    """The distribution of the sum of two independent counts, without the tail that no interval reaches."""
+    total = np.convolve(_without_tail(chances), _without_tail(others))
+    return total / total.sum()
+
+
+def _without_tail(chances: Probabilities) -> Probabilities:
+    return chances[: int(np.searchsorted(np.cumsum(chances), 1 - _TAIL)) + 1]
 
 
 def central(chances: Probabilities) -> tuple[int, int]:
