@@ -135,8 +135,8 @@ def flagged_distribution(calibrated: int, above: int, tested: int) -> Probabilit
 
 def _sum_of(chances: Probabilities, others: Probabilities) -> Probabilities:
     """The distribution of the sum of two independent counts, without the tail that no interval reaches."""
-    total = np.convolve(_without_tail(chances), _without_tail(others))
-    return total / total.sum()
+    total: Probabilities = np.convolve(_without_tail(chances), _without_tail(others))
+    return cast(Probabilities, total / total.sum())
 
 
 def _without_tail(chances: Probabilities) -> Probabilities:
