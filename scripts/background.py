@@ -1,8 +1,9 @@
 """Keeps the background: pictures of ordinary goods that scores are normalised with.
 
 A score is the similarity less a part of what the picture resembles of the background anyway, so goods of which all
-look alike score lower. What is added or removed takes effect with the next build (scripts/reindex.py), which measures
-thresholds anew.
+look alike score lower. It must hold the kinds of goods that are screened: a background of other goods alone makes
+matches worse. What is added or removed takes effect with the next build (scripts/reindex.py), which measures thresholds
+anew.
 """
 
 from collections.abc import Iterator

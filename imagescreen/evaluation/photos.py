@@ -34,17 +34,12 @@ class _Span:
 
 
 class PhotoSet:
-    """Reads single photographs out of the tar files of one folder; may be shared between threads.
-
-    Each tar is listed once, at the first photograph that is wanted from it, and nothing is ever extracted to disk.
-    """
+    """The photographs of one folder; may be shared between threads."""
 
     def __init__(self, folder: Path) -> None:
         """Reads the index. Raises PhotosUnusable when the folder, the index or one of its columns is missing."""
-        self._folder = folder
         self._rows = tuple(_index(folder))
-        self._spans: dict[str, dict[str, _Span]] = {}
-        self._listing = Lock()
+        self._tars = TarFolder(folder, INDEX)
 
     def rows(self, *, use: str | None = None, tar: str | None = None) -> tuple[PhotoRow, ...]:
         """The rows for this `use` in this `tar`, in the order of the index; all of them where one is not given."""
@@ -52,22 +47,42 @@ class PhotoSet:
 
     def read(self, row: PhotoRow) -> bytes:
         """The file as it was published. Raises PhotosUnusable when it cannot be had."""
-        span = self._members(row.tar).get(row.member)
+        return self._tars.read(row.tar, row.member)
+
+
+class TarFolder:
+    """Reads single files out of the tar files of one folder; may be shared between threads.
+
+    Each tar is listed once, at the first file that is wanted from it, and nothing is ever extracted to disk.
+    """
+
+    def __init__(self, folder: Path, listed_in: str) -> None:
+        """`listed_in` is the name of the file that lists the members, for what is said of a wrong one."""
+        self._folder = folder
+        self._listed_in = listed_in
+        self._spans: dict[str, dict[str, _Span]] = {}
+        self._listing = Lock()
+
+    def read(self, tar: str, member: str) -> bytes:
+        """The bytes of `member` of `<tar>.tar`. Raises PhotosUnusable when it cannot be had."""
+        span = self._members(tar).get(member)
         if span is None:
-            raise PhotosUnusable(f"{row.tar}.tar has no photograph {row.member!r}, although {INDEX} lists it")
+            raise PhotosUnusable(f"{tar}.tar has no photograph {member!r}, although {self._listed_in} lists it")
         if span.size > MAX_MEMBER_BYTES:
-            raise PhotosUnusable(f"{row.member!r} has {span.size} bytes; at most {MAX_MEMBER_BYTES} are read")
-        with self._path(row.tar).open("rb") as file:
+            raise PhotosUnusable(f"{member!r} has {span.size} bytes; at most {MAX_MEMBER_BYTES} are read")
+        with self._path(tar).open("rb") as file:
             file.seek(span.offset)
             data = file.read(span.size)
         if len(data) != span.size:
-            raise PhotosUnusable(f"{row.tar}.tar ends in the middle of {row.member!r}")
+            raise PhotosUnusable(f"{tar}.tar ends in the middle of {member!r}")
         return data
 
     def _path(self, tar: str) -> Path:
-        # The index names files of its own folder; anything that leads out of it is a damaged or hostile index.
+        # The list names files of its own folder; anything that leads out of it is a damaged or hostile list.
         if tar in ("", ".", "..") or "/" in tar or "\\" in tar or "\0" in tar:
-            raise PhotosUnusable(f"{INDEX} names the tar file {tar!r}; allowed is the name of a file beside it")
+            raise PhotosUnusable(
+                f"{self._listed_in} names the tar file {tar!r}; allowed is the name of a file beside it"
+            )
         return self._folder / f"{tar}.tar"
 
     def _members(self, tar: str) -> dict[str, _Span]:

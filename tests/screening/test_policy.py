@@ -33,7 +33,7 @@ def test_a_policy_of_ones_own_is_read_and_has_a_version_of_its_own(tmp_path: Pat
     policy = read_policy(path)
     assert policy.wishes.rates.review == 0.02
     assert policy.wishes.shares == {"recalled": 3}
-    assert (policy.wishes.normalisation.beta, policy.wishes.normalisation.k) == (1, 10)
+    assert (policy.wishes.normalisation.beta, policy.wishes.normalisation.k) == (1, 3)
     assert policy.wishes.incomplete.of(PictureStatus.TOO_SMALL) is WhenIncomplete.REVIEW
     assert policy.version != read_policy(None).version
     path.write_text(f"# a comment changes nothing\n{OWN}")
