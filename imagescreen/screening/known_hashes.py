@@ -9,10 +9,12 @@ from sqlalchemy import select
 
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ScreeningPictureRow
+from imagescreen.errors import PictureProblem
 from imagescreen.pictures import PDQ_BYTES, PdqHasher, PictureHash, PictureHeader, PictureReader
 
 _DECODED_SIDE = 128
 _CHUNK = 500
+_UNUSABLE = PictureHash(np.zeros((8, PDQ_BYTES), np.uint8), 0)
 
 
 class KnownHashes:
@@ -32,7 +34,9 @@ class KnownHashes:
             self._known[sha256] = found
 
     def of(self, pictures: Sequence[tuple[PictureHeader, bytes]]) -> list[PictureHash]:
-        """One for each picture. They were decoded before without a problem, here or in another process."""
+        """One for each picture. They were decoded before without a problem, here or in another process; one that cannot
+        be decoded any more has a hash without quality, which is like nothing.
+        """
         with self._lock:
             found = {
                 header.sha256: self._known[header.sha256] for header, _ in pictures if header.sha256 in self._known
@@ -42,7 +46,12 @@ class KnownHashes:
             found |= self._stored(list(missing))
             for sha256, (header, data) in missing.items():
                 if sha256 not in found:
-                    image = self._reader.read(data, header, reduce_to=_DECODED_SIDE).image
+                    try:
+                        image = self._reader.read(data, header, reduce_to=_DECODED_SIDE).image
+                    except PictureProblem:
+                        # Its vector is known, so the picture is screened all the same; only copies are not looked for.
+                        found[sha256] = _UNUSABLE
+                        continue
                     found[sha256] = self.hasher.hash(image)
                 self.note(sha256, found[sha256])
         return [found[header.sha256] for header, _ in pictures]
