@@ -4,7 +4,9 @@ Everything here is synchronous; the HTTP side calls it in worker threads. So the
 one set of queries.
 """
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from imagescreen.errors import BrokenInstallation, Unavailable
 BUSY_TIMEOUT_S = 30.0
 """How long a writer waits for another process's transaction; they last milliseconds, so this only ends a hang."""
 
+_LOCKED_PAUSE_S = 0.02
 _WRITES = "imagescreen_writes"
 _NO_ROOM = ("database or disk is full", "disk I/O error", "No space left")
 
@@ -126,9 +129,24 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     # SQLAlchemy's "begin" event below opens every transaction itself; the driver must not.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
+    _turn_to_wal(cursor)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _turn_to_wal(cursor: Any) -> None:
+    """A new file is turned by the first to open it; others are told that it is locked, without the busy timeout."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOCKED_PAUSE_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

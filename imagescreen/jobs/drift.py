@@ -61,12 +61,13 @@ class Drift(msgspec.Struct, frozen=True):
 
     def sentence(self) -> str | None:
         """What to do, when a rate has moved."""
-        told = [
-            f"of ordinary packages {rate.expected:.2%} are expected to go to {name}, where {rate.at_build:.2%} were "
-            f"measured and {rate.promised:.2%} promised"
-            for name, rate in (("review", self.review), ("hold", self.hold))
-            if rate is not None and rate.moved
-        ]
+        told: list[str] = []
+        for name, rate in (("review", self.review), ("hold", self.hold)):
+            if rate is not None and rate.moved:
+                told.append(
+                    f"of ordinary packages {rate.expected:.2%} are expected to go to {name}, where {rate.at_build:.2%} "
+                    f"were measured and {rate.promised:.2%} promised"
+                )
         return f"{'; '.join(told)}: run scripts/reindex.py" if told else None
 
 

@@ -117,6 +117,8 @@ TOLD_AT_ONCE = {
         "left_s",
         "extend",
         "give_up",
+        "sentence",
+        "moved",
     ),
     *("__init__", "__len__", "check"),
 }

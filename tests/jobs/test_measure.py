@@ -81,12 +81,13 @@ def test_thresholds_are_those_of_looking_at_every_pair_of_pictures(tmp_path: Pat
     thresholds = built.thresholds
     assert thresholds is not None and thresholds.packages == PACKAGES
     wide = background.astype(np.float64)
+    wish = POLICY.wishes.normalisation
     highest: dict[str, Vectors] = {}
     for category in CATEGORIES:
         rows = np.arange(PICTURES) // PICTURES_A_REFERENCE % len(CATEGORIES) == CATEGORIES.index(category)
         scores = [
             max(
-                float((references[rows] @ picture).max()) - 0.5 * float(np.sort(wide @ picture)[-10:].mean())
+                float((references[rows] @ picture).max()) - wish.beta * float(np.sort(wide @ picture)[-wish.k :].mean())
                 for picture in package
             )
             for package in packages
