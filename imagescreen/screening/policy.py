@@ -70,7 +70,7 @@ class NoisyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window_days: Annotated[int, Meta(ge=1, le=3660)] = 30
     least_flagged: Annotated[int, Meta(ge=1)] = 20
     least_dismissed: Annotated[int, Meta(ge=1)] = 5
-    chance: Annotated[float, Meta(gt=0, lt=0.5)] = 0.001
+    chance: Annotated[float, Meta(ge=1e-9, lt=0.5)] = 0.001
     confirmed_share: Annotated[float, Meta(gt=0, le=1)] = 0.1
 
 

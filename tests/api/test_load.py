@@ -69,6 +69,26 @@ def test_past_its_bound_requests_are_refused_with_a_time_to_try_again_and_the_ac
     assert screen(small_service.client, "after").status_code == 201
 
 
+def test_whoever_waits_too_long_for_a_turn_is_refused_with_a_time_to_try_again(
+    sample_home: Path, tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(sample_home, tmp_path / "home"))
+    room = {"max_concurrent_requests": "1", "max_waiting_requests": "100", "request_timeout_s": "0.1"}
+    with serving(home, **room) as service:
+
+        def send(number: int) -> httpx.Response:
+            with httpx.Client(base_url=service.url, timeout=60) as client:
+                return screen(client, f"patient-{number}", product(number))
+
+        with ThreadPoolExecutor(60) as callers:
+            answers = list(callers.map(send, range(120)))
+        refused = [answer for answer in answers if answer.status_code != 201]
+        assert {(answer.status_code, answer.headers.get("retry-after")) for answer in refused} == {(503, "1")}
+        assert any("waited longer than 0.1 s" in answer.json()["detail"] for answer in refused)
+        # Every slot was given back.
+        eventually(lambda: screen(service.client, "after").status_code == 201)
+
+
 def test_four_times_the_load_loses_nothing_that_was_accepted(small_service: Service) -> None:
     def make(part: str) -> Callable[[int], Request]:
         def request(number: int) -> Request:
