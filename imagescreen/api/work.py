@@ -50,7 +50,7 @@ class Desk:
                 await self._bodies.acquire_on_behalf_of(token)
             if waiting.cancelled_caught:
                 # Not left to `check`: the event loop's clock is not exactly that of patience.
-                raise patience.over()
+                raise patience.over() from None
         try:
             yield patience
         finally:
