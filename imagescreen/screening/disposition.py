@@ -59,7 +59,7 @@ def decide(
             worst = _worse(worst, Disposition.REVIEW)
     if not pictures:
         reasons.append(Reason(code=ReasonCode.NO_PICTURES, text="the package has no pictures to screen"))
-    if not screened:
+    if not screened and worst is Disposition.CLEAR:
         worst = Disposition.NOT_SCREENABLE
     return Decision(worst, bool(unscreened), reasons)
 

@@ -22,6 +22,7 @@ from imagescreen.screening.suppression import weighed
 from imagescreen.serving.state import Served
 
 NO_THRESHOLDS = ThresholdPair(review=None, hold=None)
+_NOTHING_RESEMBLED: Sequence[Neighbour] = ()
 
 MAX_REMEMBERED = 50_000
 """References whose facts are remembered, in some 20 MB; past it, they are read anew."""
@@ -100,19 +101,16 @@ def find_matches(
     search: SharedSearch,
 ) -> Found:
     """What pictures, by their positions and vectors (d,), resemble: see `ranked_matches`. `copies` are those of the
-    same pictures, by position.
+    same pictures, and of others without a vector, by position.
     """
-    if not vectors:
-        return Found({}, {})
-    queries = np.stack(list(vectors.values()))
-    terms = served.scale.terms(queries)
-    neighbours = search.search(served.snapshot, queries, count=limit, at_least=served.scale.floors(terms))
-    found = {near.reference_id for one in neighbours for near in one}
+    resembled = _resembled(served, vectors, limit, search) if vectors else {}
+    found = {near.reference_id for neighbours, _ in resembled.values() for near in neighbours}
     found |= {copy.reference_id for one in copies.values() for copy in one}
     references = lookup.of(found, sequence=served.snapshot.sequence)
+    copied = {position: (_NOTHING_RESEMBLED, 0.0) for position, one in copies.items() if one}
     matches = {
         position: ranked_matches(
-            own,
+            neighbours,
             references,
             served.scale,
             term=term,
@@ -120,9 +118,19 @@ def find_matches(
             wishes=wishes,
             limit=limit,
         )
-        for position, own, term in zip(vectors, neighbours, terms.tolist(), strict=True)
+        for position, (neighbours, term) in (copied | resembled).items()
     }
     return Found(matches, references)
+
+
+def _resembled(
+    served: Served, vectors: Mapping[int, NDArray[np.float32]], limit: int, search: SharedSearch
+) -> dict[int, tuple[Sequence[Neighbour], float]]:
+    """By position: the neighbours, and what normalisation subtracts from their similarities."""
+    queries = np.stack(list(vectors.values()))
+    terms = served.scale.terms(queries)
+    neighbours = search.search(served.snapshot, queries, count=limit, at_least=served.scale.floors(terms))
+    return dict(zip(vectors, zip(neighbours, terms.tolist(), strict=True), strict=True))
 
 
 def ranked_matches(

@@ -200,11 +200,8 @@ class Screener:
         problems |= undecodable
         vectors = {position: vector for position, vector in vectors.items() if position not in undecodable}
         seen = [replace(item, problem=problems.get(item.position, item.problem)) for item in seen]
-        hashed = {
-            item.position: (item.sha256, hashes.get(item.position))
-            for item in seen
-            if item.position in vectors and item.sha256 is not None
-        }
+        # Of every file, whatever became of it: one that cannot be decoded here is still the one that a partner named.
+        hashed = {item.position: (item.sha256, hashes.get(item.position)) for item in seen if item.sha256 is not None}
         found = find_matches(
             served,
             self._lookup,
