@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from cachetools import LRUCache
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ScreeningPictureRow
@@ -13,7 +13,16 @@ from imagescreen.errors import PictureProblem
 from imagescreen.pictures import PDQ_BYTES, PdqHasher, PictureHash, PictureHeader, PictureReader
 
 _DECODED_SIDE = 128
-_CHUNK = 500
+_LOOKED_AT = 50
+"""Records of one picture: one that listings repeat a million times, hashed or not, must not be read through."""
+
+_RECORDS = (
+    select(ScreeningPictureRow.pdq)
+    .where(ScreeningPictureRow.sha256 == bindparam("sha256"))
+    .limit(_LOOKED_AT)
+    .subquery()
+)
+_FIND = select(_RECORDS.c.pdq).where(_RECORDS.c.pdq.is_not(None)).limit(1)
 
 
 class KnownHashes:
@@ -59,14 +68,10 @@ class KnownHashes:
     def _stored(self, sha256s: Sequence[str]) -> dict[str, PictureHash]:
         found: dict[str, PictureHash] = {}
         with self._database.read_connection() as connection:
-            for start in range(0, len(sha256s), _CHUNK):
-                rows = connection.execute(
-                    select(ScreeningPictureRow.sha256, ScreeningPictureRow.pdq).where(
-                        ScreeningPictureRow.sha256.in_(sha256s[start : start + _CHUNK]),
-                        ScreeningPictureRow.pdq.is_not(None),
-                    )
-                )
-                found.update({sha256: from_blob(pdq) for sha256, pdq in rows})
+            for sha256 in sha256s:
+                blob = connection.execute(_FIND, {"sha256": sha256}).scalar_one_or_none()
+                if blob is not None:
+                    found[sha256] = from_blob(blob)
         return found
 
 
