@@ -28,7 +28,7 @@ CONTRASTED = 3
 """Classes of whose pictures the background has some that fit the words best: what words are confused with."""
 
 _LEAST_PICTURES = 5
-_TOGETHER = 8
+_NO_CLASS = "BACKGROUND_Google"
 _ROUNDS = 500
 
 Wide = NDArray[np.float64]
@@ -120,20 +120,22 @@ def known_classes(embedded: Embedded[PhotoPicture], encoder: Encoder, *, seed: i
     return found
 
 
-def choices(embedded: Embedded[PhotoPicture], encoder: Encoder, *, seed: int, splits: int = 30) -> list[Choice]:
+def choices(
+    embedded: Embedded[PhotoPicture], encoder: Encoder, *, seed: int, splits: int = 30, together: int = 8
+) -> list[Choice]:
     """Ways to make a score, on rows of use calibrate without the known classes: half of the other rows are background,
-    half ordinary.
+    half ordinary. `together` classes at a time have one threshold.
     """
     pictures = _originals(embedded)
     labels = [
         label
-        for label in sorted({row.label for row in pictures.rows if row.tar == OBJECTS} - set(KNOWN_OBJECTS))
+        for label in sorted({row.label for row in pictures.rows if row.tar == OBJECTS} - {*KNOWN_OBJECTS, _NO_CLASS})
         if len(_calibrate(pictures, label)) >= _LEAST_PICTURES
     ]
     random = np.random.default_rng(seed)
     offsets: dict[str, list[float]] = {}
     for _ in range(splits):
-        chosen = [str(label) for label in random.permutation(labels)[:_TOGETHER]]
+        chosen = [str(label) for label in random.permutation(labels)[:together]]
         for what, recall in _by_offset(pictures, chosen, encoder, random).items():
             offsets.setdefault(what, []).append(recall)
     contrasts: dict[str, list[float]] = {}
@@ -141,7 +143,7 @@ def choices(embedded: Embedded[PhotoPicture], encoder: Encoder, *, seed: int, sp
         for what, recall in _by_contrast(pictures, label, encoder, random).items():
             contrasts.setdefault(what, []).append(recall)
     return [
-        *(Choice(f"{_TOGETHER} classes, {what}", len(labels), float(np.mean(all_))) for what, all_ in offsets.items()),
+        *(Choice(f"{together} classes, {what}", len(labels), float(np.mean(all_))) for what, all_ in offsets.items()),
         *(Choice(f"one class, {what}", len(labels), float(np.mean(all_))) for what, all_ in contrasts.items()),
     ]
 
@@ -205,7 +207,7 @@ def _confused(
     best: dict[str, float] = {}
     for score, place in zip(own.tolist(), background.tolist(), strict=True):
         row = pictures.rows[place]
-        if row.tar == OBJECTS:
+        if row.tar == OBJECTS and row.label != _NO_CLASS:
             best[row.label] = max(best.get(row.label, -np.inf), score)
     return sorted(best, key=lambda name: -best[name])[:CONTRASTED]
 

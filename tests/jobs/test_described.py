@@ -58,6 +58,14 @@ def described(without_words: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return home
 
 
+@pytest.fixture(scope="module")
+def picture(described: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The one of some that fits the words best."""
+    with opened(Path(shutil.copytree(described, tmp_path_factory.mktemp("best") / "home"))) as bench:
+        found = {seed: by_words(bench, product(seed)) for seed in range(FIRST, LAST)}
+    return product(max(found, key=lambda seed: 0 if (match := found[seed]) is None else match.score or 0))
+
+
 @contextmanager
 def opened(home: Path) -> Iterator[Workbench]:
     settings = settings_of(home, policy_file=home / "policy.toml", weights_dir=home / "weights", torch_threads=1)
@@ -78,18 +86,12 @@ def unmeasured(without_words: Path, tmp_path: Path) -> Iterator[Workbench]:
 
 
 def watch(title: str, *words: str, **members: object) -> NewReference:
-    return NewReference(facts(title, words=list(words) or WORDS, **members), [])
+    return new_reference(title=title, words=list(words) or WORDS, **members)
 
 
 def by_words(bench: Workbench, picture: bytes, title: str = "watch") -> Match | None:
     matches = bench.screener.match([SubmittedPicture(picture)]).pictures[0].matches
     return next((one for one in matches if one.kind is MatchKind.DESCRIBED and one.title == title), None)
-
-
-def fitting(bench: Workbench) -> bytes:
-    """A picture that fits the words clearly more than any ordinary one."""
-    found = {seed: by_words(bench, product(seed)) for seed in range(FIRST, LAST)}
-    return product(max(found, key=lambda seed: 0 if (match := found[seed]) is None else match.score or 0))
 
 
 def screen(bench: Workbench, picture: bytes) -> ScreeningAnswer:
@@ -107,7 +109,7 @@ def problem(bench: Workbench) -> str | None:
     return bench.follower.serving.current().words_problem
 
 
-def test_a_picture_that_fits_words_goes_to_review_by_thresholds_of_words(bench: Workbench) -> None:
+def test_a_picture_that_fits_words_goes_to_review_by_thresholds_of_words(bench: Workbench, picture: bytes) -> None:
     thresholds = bench.follower.serving.current().thresholds
     assert thresholds is not None and thresholds.words is not None
     pair = thresholds.words.pair
@@ -116,12 +118,13 @@ def test_a_picture_that_fits_words_goes_to_review_by_thresholds_of_words(bench: 
     assert pair.hold is None
     assert thresholds.total.review.measured is not None
     assert thresholds.total.review.measured <= thresholds.rates.review
-    picture = fitting(bench)
     answer = screen(bench, picture)
     match = next(one for one in answer.pictures[0].matches if one.kind is MatchKind.DESCRIBED)
     assert match.score is not None and match.score > pair.review
     assert (match.exceeds, match.thresholds, match.phrase in WORDS) == (Exceeds.REVIEW, pair, True)
-    assert (match.reference_picture_id, match.one_in) == (None, 31)
+    assert match.reference_picture_id is None
+    # Half of a review rate of 1 in 5.
+    assert match.one_in is not None and match.one_in >= 10
     # Matches by pictures come first, on their own scale and with their own thresholds.
     first = answer.pictures[0].matches[0]
     assert (first.kind, first.title) == (MatchKind.RESEMBLES, "Acme tote")
@@ -138,16 +141,16 @@ def test_a_picture_that_fits_words_goes_to_review_by_thresholds_of_words(bench: 
         assert problem(restarted) is None
 
 
-def test_what_is_suspended_does_not_match_by_words(bench: Workbench) -> None:
-    picture = fitting(bench)
+def test_what_is_suspended_does_not_match_by_words(bench: Workbench, picture: bytes) -> None:
     bench.catalogue.change(id_of(bench), {"state": "suspended"})
     assert by_words(bench, picture) is None
     bench.catalogue.change(id_of(bench), {"state": "active"})
     assert by_words(bench, picture) is not None
 
 
-def test_words_that_come_between_builds_take_effect_at_once_with_the_thresholds_of_words(bench: Workbench) -> None:
-    picture = fitting(bench)
+def test_words_that_come_between_builds_take_effect_at_once_with_the_thresholds_of_words(
+    bench: Workbench, picture: bytes
+) -> None:
     before = by_words(bench, picture)
     assert before is not None
     bench.drift.look()
@@ -169,10 +172,11 @@ def test_words_that_come_between_builds_take_effect_at_once_with_the_thresholds_
     assert moved.review.expected > quiet.review.expected
 
 
-def test_without_thresholds_for_words_a_match_is_shown_flags_nothing_and_this_is_told(unmeasured: Workbench) -> None:
+def test_without_thresholds_for_words_a_match_is_shown_flags_nothing_and_this_is_told(
+    unmeasured: Workbench, picture: bytes
+) -> None:
     assert problem(unmeasured) is None
     unmeasured.enrolment.add_one(watch("watch"))
-    picture = fitting(unmeasured)
     match = by_words(unmeasured, picture)
     assert match is not None
     assert (match.exceeds, match.one_in, match.thresholds.review) == (None, None, None)
