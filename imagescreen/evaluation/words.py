@@ -76,48 +76,47 @@ def known_classes(embedded: Embedded[PhotoPicture], encoder: Encoder, *, seed: i
     pictures = _originals(embedded)
     known = set(KNOWN_OBJECTS)
     background = pictures.places(lambda row: row.use == "calibrate" and row.label not in known)
-    ordinary = pictures.places(lambda row: (row.tar, row.use) == (OBJECTS, "test") and row.label not in known)
+    ordinary = pictures.vectors[
+        pictures.places(lambda row: (row.tar, row.use) == (OBJECTS, "test") and row.label not in known)
+    ]
     centre = pictures.vectors[background].mean(axis=0, dtype=np.float64)
     together = WordMatcher.of([_described(label, (), encoder) for label in KNOWN_OBJECTS])
-    others = together.highest(pictures.vectors[ordinary], centre)
+    others = together.highest(ordinary, centre)
     found = []
     for place, label in enumerate(KNOWN_OBJECTS):
-        own = pictures.places(lambda row, label=label: (row.tar, row.use, row.label) == (OBJECTS, "test", label))
+        own = pictures.vectors[_of_class(pictures, label, "test")]
         if not len(own):
             raise WrongUse(f"the photo set has no pictures of {label} of use test in {OBJECTS}.tar")
         confused = _confused(label, pictures, background, centre, encoder)
-
-        def scores(
-            matcher: WordMatcher, own: NDArray[np.int64] = own
-        ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            return (
-                matcher.highest(pictures.vectors[own], centre),
-                matcher.highest(pictures.vectors[ordinary], centre),
-            )
-
-        alone = scores(WordMatcher.of([_described(label, (), encoder)]))
-        contrasted = scores(WordMatcher.of([_described(label, confused, encoder)]))
-        among = together.scores(pictures.vectors[own], centre)[1][:, place]
-        (interval,) = intervals(
-            lambda positive, other, alone=alone: np.array([recall_at_rate(alone[0][positive], alone[1][other], RATE)]),
-            positives=len(own),
-            ordinary=len(ordinary),
-            rounds=_ROUNDS,
-            seed=seed,
+        alone, contrasted = (
+            WordMatcher.of([_described(label, contrast, encoder)]).highest(np.concatenate([own, ordinary]), centre)
+            for contrast in ((), confused)
         )
+        among = together.scores(own, centre)[1][:, place]
         found.append(
             ClassByWords(
                 label=label,
                 pictures=len(own),
                 ordinary=len(ordinary),
-                alone=recall_at_rate(*alone, RATE),
-                interval=interval,
-                contrasted=recall_at_rate(*contrasted, RATE),
+                alone=recall_at_rate(alone[: len(own)], alone[len(own) :], RATE),
+                interval=_interval(alone[: len(own)], alone[len(own) :], seed),
+                contrasted=recall_at_rate(contrasted[: len(own)], contrasted[len(own) :], RATE),
                 together=recall_at_rate(among, others, RATE),
                 contrast=confused,
             )
         )
     return found
+
+
+def _interval(positive: NDArray[np.float32], ordinary: NDArray[np.float32], seed: int) -> Interval:
+    (interval,) = intervals(
+        lambda drawn, others: np.array([recall_at_rate(positive[drawn], ordinary[others], RATE)]),
+        positives=len(positive),
+        ordinary=len(ordinary),
+        rounds=_ROUNDS,
+        seed=seed,
+    )
+    return interval
 
 
 def choices(
@@ -130,7 +129,7 @@ def choices(
     labels = [
         label
         for label in sorted({row.label for row in pictures.rows if row.tar == OBJECTS} - {*KNOWN_OBJECTS, _NO_CLASS})
-        if len(_calibrate(pictures, label)) >= _LEAST_PICTURES
+        if len(_of_class(pictures, label, "calibrate")) >= _LEAST_PICTURES
     ]
     random = np.random.default_rng(seed)
     offsets: dict[str, list[float]] = {}
@@ -165,7 +164,9 @@ def _by_offset(
         what: float(
             np.mean(
                 [
-                    recall_at_rate(scores[_calibrate(pictures, label), place], scores[ordinary].max(axis=1), RATE)
+                    recall_at_rate(
+                        scores[_of_class(pictures, label, "calibrate"), place], scores[ordinary].max(axis=1), RATE
+                    )
                     for place, label in enumerate(labels)
                 ]
             )
@@ -187,7 +188,7 @@ def _by_contrast(pictures: _Pictures, label: str, encoder: Encoder, random: np.r
         "contrast where it fits better (the service)": served,
         "contrast taken off in full": centred[:, 0] - centred[:, 1:].max(axis=1),
     }
-    own = _calibrate(pictures, label)
+    own = _of_class(pictures, label, "calibrate")
     return {what: recall_at_rate(scores[own], scores[ordinary], RATE) for what, scores in ways.items()}
 
 
@@ -212,8 +213,8 @@ def _confused(
     return sorted(best, key=lambda name: -best[name])[:CONTRASTED]
 
 
-def _calibrate(pictures: _Pictures, label: str) -> NDArray[np.int64]:
-    return pictures.places(lambda row: (row.tar, row.use, row.label) == (OBJECTS, "calibrate", label))
+def _of_class(pictures: _Pictures, label: str, use: str) -> NDArray[np.int64]:
+    return pictures.places(lambda row: (row.tar, row.use, row.label) == (OBJECTS, use, label))
 
 
 def _described(label: str, contrast: Sequence[str], encoder: Encoder) -> DescribedReference:

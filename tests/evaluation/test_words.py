@@ -15,7 +15,7 @@ from imagescreen.evaluation.words import choices, known_classes
 from imagescreen.settings import Device, DType
 from tests.conftest import ROOT
 
-OTHERS = ("lamp", "chair", "anchor")
+OTHERS = ("lamp", "chair", "anchor", "cup")
 PICTURES = 12
 
 
@@ -55,7 +55,7 @@ def test_classes_are_found_by_their_words_among_others(embedded: Embedded[PhotoP
     for one in found:
         assert min(one.alone, one.contrasted, one.together) > 0.9
         assert one.interval.low <= one.alone <= one.interval.high
-        assert set(one.contrast) == set(OTHERS)
+        assert len(set(one.contrast)) == 3 and set(one.contrast) < set(OTHERS)
 
 
 def test_a_set_without_a_known_class_is_refused_by_its_name(embedded: Embedded[PhotoPicture], encoder: Encoder) -> None:

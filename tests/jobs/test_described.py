@@ -240,6 +240,8 @@ def test_words_may_be_all_that_a_reference_has_but_not_nothing(bench: Workbench)
         bench.catalogue.change(words_alone, {"words": []})
     with pytest.raises(InvalidContent, match="needs 1 to 16 pictures, or `words`"):
         bench.enrolment.add_one(NewReference(facts("nothing"), []))
+    # Screening needs a known item with a picture.
+    bench.enrolment.add_one(new_reference(2))
     tote = id_of(bench, "Acme tote")
     bench.catalogue.change(tote, {"words": ["a tote bag"], "contrast_words": ["a backpack"]})
     (picture,) = bench.catalogue.get(tote).pictures
