@@ -152,7 +152,7 @@ def _by_offset(
 ) -> Mapping[str, float]:
     """Several classes under one threshold."""
     background, ordinary = _halves(pictures, labels, random)
-    directions = np.concatenate([_described(label, (), encoder).directions() for label in labels])
+    directions = np.concatenate([_described(label, (), encoder).directions for label in labels])
     fits = pictures.vectors.astype(np.float64) @ directions.T
     mean, spread = fits[background].mean(axis=0), fits[background].std(axis=0)
     ways = {
@@ -181,7 +181,7 @@ def _by_contrast(pictures: _Pictures, label: str, encoder: Encoder, random: np.r
     centre = pictures.vectors[background].mean(axis=0, dtype=np.float64)
     confused = _confused(label, pictures, background, centre, encoder)
     reference = _described(label, confused, encoder)
-    centred = (pictures.vectors.astype(np.float64) - centre) @ reference.directions().T
+    centred = (pictures.vectors.astype(np.float64) - centre) @ reference.directions.T
     served = WordMatcher.of([reference]).scores(pictures.vectors, centre)[1][:, 0]
     ways: dict[str, Wide] = {
         "without contrast": centred[:, 0],

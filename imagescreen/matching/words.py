@@ -5,7 +5,7 @@ says nothing beside one by pictures, and the two are never compared.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 from uuid import UUID
 
@@ -21,17 +21,19 @@ _QUERIES_AT_ONCE = 256
 @dataclass(frozen=True, slots=True, eq=False)
 class DescribedReference:
     """`phrases` say what it is, with their `vectors` (p, d), p at least 1; `contrast` (c, d) are vectors of phrases for
-    what it must not be confused with. All have unit length, in the space of the pictures.
+    what it must not be confused with. All have unit length, in the space of the pictures. `directions` (1 + c, d) are
+    the mean of the phrases and then the contrast.
     """
 
     reference_id: UUID
     phrases: tuple[str, ...]
     vectors: Vectors
     contrast: Vectors
+    directions: Wide = field(init=False, repr=False)
 
-    def directions(self) -> Wide:
-        """(1 + c, d): the mean of the phrases first."""
-        return np.concatenate([self.vectors.mean(axis=0, dtype=np.float64)[np.newaxis], self.contrast])
+    def __post_init__(self) -> None:
+        mean = self.vectors.mean(axis=0, dtype=np.float64)[np.newaxis]
+        object.__setattr__(self, "directions", np.concatenate([mean, self.contrast]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class WordMatcher:
     @classmethod
     def of(cls, references: Iterable[DescribedReference], lacking: Iterable[UUID] = ()) -> Self:
         known = {one.reference_id: one for one in references}
-        directions = [one.directions() for one in known.values()]
+        directions = [one.directions for one in known.values()]
         sizes = np.array([len(one) for one in directions], np.int64)
         stacked = np.concatenate(directions) if directions else np.empty((0, 0))
         return cls(known, frozenset(lacking), tuple(known), stacked, np.cumsum(sizes) - sizes)
