@@ -42,6 +42,12 @@ def show_measured(measured: Measured) -> None:
     ):
         if count:
             out.print(f"{count} calibration packages are left out: {why}", style="yellow")
+    if measured.without_words:
+        out.print(
+            f"{measured.without_words} references described in words are left out: this model has no vectors of their "
+            "phrases (scripts/reindex.py --model embeds them, if the model has a text side)",
+            style="yellow",
+        )
     if measured.unused_shares:
         out.print(
             f"the policy gives shares to categories without references: {', '.join(measured.unused_shares)}",
@@ -71,6 +77,15 @@ def _show_thresholds(thresholds: Thresholds) -> None:
             _figure(pair.hold),
             *_rate(support.hold, thresholds.divided_hold),
         )
+    words = thresholds.words
+    if words is not None:
+        table.add_row(
+            "by words",
+            _figure(words.pair.review),
+            *_rate(words.support.review, True),
+            _figure(words.pair.hold),
+            *_rate(words.support.hold, True),
+        )
     total = thresholds.total
     table.add_row("all together", "", *_rate(total.review, True), "", *_rate(total.hold, True))
     table.add_row("any other", _figure(thresholds.overall.review), "", "", _figure(thresholds.overall.hold), "", "")
@@ -80,6 +95,13 @@ def _show_thresholds(thresholds: Thresholds) -> None:
         ("hold", thresholds.divided_hold, thresholds.rates.hold),
     ):
         _show_support(name, thresholds, rate, divided=divided)
+    if words is not None and words.pair.review is None:
+        needed = packages_needed(thresholds.rates.review * words.shares.review)
+        out.print(
+            f"{words.references} references described in words flag nothing by them: their share of the review rate "
+            f"needs {needed - thresholds.packages:,} more ordinary packages",
+            style="yellow",
+        )
 
 
 def _show_support(name: str, thresholds: Thresholds, rate: float, *, divided: bool) -> None:

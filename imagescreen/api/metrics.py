@@ -123,6 +123,12 @@ class _IndexGauges:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self._words = Gauge(
+            "imagescreen_words_problem",
+            "1 while references described in words do not match or flag by them",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self._loading = Gauge(
             "imagescreen_index_loading",
             "Processes of this server that are loading another index version",
@@ -162,6 +168,7 @@ class _IndexGauges:
         self._changes.set(snapshot.changes_since_version)
         self._folding.set(1 if bench.folding.problem else 0)
         self._observe_drift(bench.drift.state)
+        self._words.set(1 if served.words_problem else 0)
         self._loading.set(1 if state.loading else 0)
         self._switch.set(state.switch_s or 0)
         manifest = snapshot.manifest

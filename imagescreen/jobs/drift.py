@@ -20,8 +20,8 @@ from imagescreen.calibration.scale import Scale
 from imagescreen.calibration.thresholds import Scores, Thresholds, above_any
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferenceRow
-from imagescreen.jobs.measure import SAME_PICTURE
-from imagescreen.matching import IndexSnapshot
+from imagescreen.jobs.measure import SAME_PICTURE, words_of_packages
+from imagescreen.matching import IndexSnapshot, WordMatcher
 from imagescreen.matching.picture_set import reference_id_of
 from imagescreen.references.facts import ReferenceKind
 from imagescreen.references.loading import lower_priority_of_thread
@@ -50,7 +50,8 @@ class RateDrift(msgspec.Struct, frozen=True):
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """What `added_pictures` of known items since the version do to the rates; `hold` is null where nothing is held.
+    """What `added_pictures` of known items since the version, and words, do to the rates; `hold` is null where nothing
+    is held.
 
     What was withdrawn is not taken off before the next build, so that the expected rates are at most too high.
     """
@@ -101,7 +102,8 @@ class DriftWatch:
             return
         if self._watched is None or self._watched.scale is not scale:
             self._watched = _Watched(scale, scale.thresholds, scale.ordinary)
-        if self._watched.take(served.snapshot, self._categories, self._stop):
+        # Both are looked at, so not with `or`.
+        if self._watched.take(served.snapshot, self._categories, self._stop) | self._watched.take_words(served.words):
             before, self.state = self.state, self._watched.drift()
             told = self.state.sentence()
             if told is not None and (before is None or before.sentence() is None):
@@ -144,6 +146,8 @@ class _Watched:
         self._known_items = np.zeros(len(ordinary), np.bool_)
         self._seen = np.empty(0, np.int64)
         self._snapshot: IndexSnapshot | None = None
+        self._words: WordMatcher | None = None
+        self._by_words = ordinary.words
         self._added = 0
 
     def take(self, snapshot: IndexSnapshot, categories_of: _CategoriesOf, stop: threading.Event) -> bool:
@@ -164,6 +168,14 @@ class _Watched:
                 self._add(part.pictures.vectors[block], named)
             self._seen = np.union1d(self._seen, part.pictures.picture_ids[rows])
         self._snapshot = snapshot
+        return True
+
+    def take_words(self, words: WordMatcher) -> bool:
+        """Whether they are others than before. All of them are looked at, so what was withdrawn is taken off."""
+        if words is self._words:
+            return False
+        self._words = words
+        self._by_words = words_of_packages(words, self._ordinary.vectors, self._ordinary.starts, self.scale)
         return True
 
     def drift(self) -> Drift:
@@ -190,7 +202,7 @@ class _Watched:
         self._added += len(known)
 
     def _rate(self, name: str, promised: float) -> RateDrift:
-        at_build = float(np.mean(above_any(self._ordinary.highest, self._thresholds, name)))
-        above = above_any(self._highest, self._thresholds, name)[~self._known_items]
+        at_build = float(np.mean(above_any(self._ordinary.highest, self._ordinary.words, self._thresholds, name)))
+        above = above_any(self._highest, self._by_words, self._thresholds, name)[~self._known_items]
         expected = float(np.mean(above)) if len(above) else 0.0
         return RateDrift(promised, at_build, expected, abs(expected - at_build) > TOLERANCE * promised)

@@ -115,7 +115,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
             follower=follower,
             folding=folding,
             drift=drift,
-            catalogue=Catalogue(database, files, on_change=follower.catch_up),
+            catalogue=Catalogue(database, files, on_change=follower.catch_up, serving=follower.serving),
             enrolment=enrolment,
             record=record,
             screener=screener,

@@ -13,12 +13,13 @@ from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferenceHashRow, ReferenceRow
 from imagescreen.errors import InvalidContent
 from imagescreen.pictures import MIN_PDQ_QUALITY
-from imagescreen.references.facts import FACT_NAMES, ReferenceFacts, facts_from_columns
+from imagescreen.references.facts import FACT_NAMES, WORD_NAMES, ReferenceFacts, facts_from_columns
 from imagescreen.references.offers import FLAT_RIGHT_COLUMNS, read_csv
 from imagescreen.references.stored import columns_of
 
 HASH_COLUMNS = ("pdq", "sha256", "quality")
-COLUMNS = (*FACT_NAMES, *FLAT_RIGHT_COLUMNS, *HASH_COLUMNS)
+# Words need a model, and this loads none.
+COLUMNS = (*(name for name in FACT_NAMES if name not in WORD_NAMES), *FLAT_RIGHT_COLUMNS, *HASH_COLUMNS)
 ROWS_A_COMMIT = 100
 
 _HEX = re.compile(r"[0-9a-f]{64}")

@@ -168,7 +168,7 @@ def test_references_that_come_between_builds_move_the_expected_rate_as_the_next_
     assert "run scripts/reindex.py" in (moved.sentence() or "")
     rebuilt = reindex(bench, built_by="test").measured.scale.ordinary
     assert rebuilt is not None and served.thresholds is not None
-    assert moved.review.expected == np.mean(above_any(rebuilt.highest, served.thresholds, "review"))
+    assert moved.review.expected == np.mean(above_any(rebuilt.highest, None, served.thresholds, "review"))
     bench.drift.look()
     assert bench.drift.state is not None and bench.drift.state.sentence() is None
 
