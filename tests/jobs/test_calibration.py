@@ -1,5 +1,6 @@
 """Ordinary packages, the background and what they do to screenings, with real pictures of rendered goods."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -258,6 +259,8 @@ def test_the_tools_refuse_in_one_sentence_and_write_nothing(bench: Workbench, tm
     assert state(bench) == before
     shown = script("calibrate.py", folder, "--dry-run", home=tmp_path, policy_file=policy)
     assert "measured on 21 ordinary packages with 22 pictures" in shown.stdout, shown.stderr
+    # On 80 columns, with its whole name and on one line.
+    assert re.search(r"counterfeit +review +[0-9.]+ +1 in 10 ", shown.stdout)
     assert "nothing was stored" in shown.stdout
     assert state(bench) == before
     assert "there is no background" in script("background.py", "list", home=tmp_path).stdout
