@@ -82,7 +82,7 @@ def _show_copies(figures: "CopyFigures") -> None:
 
 
 def _show_grids(grids: "Sequence[GridFigures]") -> None:
-    table = Table("averaged to", "turned: mean bits", "most", "beyond 31", "to the full size's hash: mean bits")
+    table = Table("averaged to", "turned: mean bits", "most", "beyond 31", "to the full size's hash: mean", "beyond 31")
     for grid in grids:
         table.add_row(
             f"{grid.side} x {grid.side}",
@@ -90,6 +90,7 @@ def _show_grids(grids: "Sequence[GridFigures]") -> None:
             f"{grid.turned_most}",
             f"{grid.turned_beyond:.1%}",
             f"{grid.full_size_mean:.1f}",
+            f"{grid.full_size_beyond:.1%}",
         )
     out.print(table)
 

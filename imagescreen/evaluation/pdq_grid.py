@@ -23,7 +23,7 @@ class GridFigures:
 
     `turned`: between the hash of a rotated or mirrored picture and that of the picture, in the rotation, computed from
     the hash, that fits best; `turned_beyond` is the share beyond the distance of near copies. `full_size`: between the
-    picture's hash and that of its full size, which is what others send.
+    picture's hash and that of its full size, which is what others send; `full_size_beyond` likewise.
     """
 
     side: int
@@ -31,6 +31,7 @@ class GridFigures:
     turned_most: int
     turned_beyond: float
     full_size_mean: float
+    full_size_beyond: float
 
 
 def compare_grids(photos: Sequence[bytes]) -> list[GridFigures]:
@@ -51,11 +52,16 @@ def compare_grids(photos: Sequence[bytes]) -> list[GridFigures]:
             side,
             float(np.mean(turned[side])),
             max(turned[side]),
-            float(np.mean(np.array(turned[side]) > MAX_PDQ_DISTANCE)),
+            _beyond(turned[side]),
             float(np.mean(full_size[side])),
+            _beyond(full_size[side]),
         )
         for side in SIDES
     ]
+
+
+def _beyond(distances: Sequence[int]) -> float:
+    return float(np.mean(np.array(distances) > MAX_PDQ_DISTANCE))
 
 
 def _in_rotations(image: Image.Image, side: int) -> NDArray[np.uint8]:
