@@ -74,7 +74,8 @@ class ServedIndex(msgspec.Struct, frozen=True):
 
     `thresholds_keep_policy` is false when the policy's wishes for scores changed after the version was built: rebuild.
     `normalisation` is null without a background: scores are raw similarities then. `drift` says what references that
-    came since the version do to the promised rates, `drift_warning` what to do when one has moved by more than a tenth.
+    came since the version do to the promised rates, `drift_warning` what to do when one has moved by more than a tenth,
+    or the background nearly has such a reference.
     """
 
     version: str | None

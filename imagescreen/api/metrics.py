@@ -119,7 +119,8 @@ class _IndexGauges:
         )
         self._moved = Gauge(
             "imagescreen_rates_moved",
-            "1 while an expected rate has moved by more than a tenth of the promised one since the version was built",
+            "1 while scores need a rebuild: since the version was built an expected rate has moved by more than "
+            "a tenth of the promised one, or references came that the background nearly has",
             multiprocess_mode="livemax",
             registry=registry,
         )

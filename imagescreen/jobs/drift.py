@@ -1,7 +1,8 @@
 """Watches what references that come between builds do to the promised rates: a light thread of every server process.
 
 Thresholds stay those of the version, but references that were added since can lift the highest scores of ordinary
-packages over them. Only the new pictures are compared with the packages' vectors, a map of the version's file.
+packages over them. Only the new pictures are compared with the packages' vectors, a map of the version's file; and with
+the background, since one that is there too would lower the scores of whatever resembles it.
 """
 
 import threading
@@ -53,15 +54,17 @@ class Drift(msgspec.Struct, frozen=True):
     """What `added_pictures` of known items since the version, and words, do to the rates; `hold` is null where nothing
     is held.
 
+    `in_background`: how many of them the background nearly has, which the next build leaves out of it.
     What was withdrawn is not taken off before the next build, so that the expected rates are at most too high.
     """
 
     added_pictures: int
+    in_background: int
     review: RateDrift
     hold: RateDrift | None
 
     def sentence(self) -> str | None:
-        """What to do, when a rate has moved."""
+        """What to do, when a rate has moved or what came is in the background."""
         told: list[str] = []
         for name, rate in (("review", self.review), ("hold", self.hold)):
             if rate is not None and rate.moved:
@@ -69,15 +72,22 @@ class Drift(msgspec.Struct, frozen=True):
                     f"of ordinary packages {rate.expected:.2%} are expected to go to {name}, where {rate.at_build:.2%} "
                     f"were measured and {rate.promised:.2%} promised"
                 )
+        if self.in_background:
+            told.append(
+                f"the background nearly has {self.in_background} of the pictures that were added, so that what "
+                "resembles them scores too low"
+            )
         return f"{'; '.join(told)}: run scripts/reindex.py" if told else None
 
 
 class DriftWatch:
     """`state` is what the last look found; None before calibration, and before the first look."""
 
-    def __init__(self, database: Database, serving: Serving) -> None:
+    def __init__(self, database: Database, serving: Serving, *, near_duplicate: float) -> None:
+        """`near_duplicate`: similarity from which on the background nearly has a picture."""
         self._database = database
         self._serving = serving
+        self._near_duplicate = near_duplicate
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._log = structlog.get_logger("imagescreen.drift")
@@ -101,7 +111,7 @@ class DriftWatch:
             self._watched = self.state = None
             return
         if self._watched is None or self._watched.scale is not scale:
-            self._watched = _Watched(scale, scale.thresholds, scale.ordinary)
+            self._watched = _Watched(scale, scale.thresholds, scale.ordinary, self._near_duplicate)
         # Both are looked at, so not with `or`.
         if self._watched.take(served.snapshot, self._categories, self._stop) | self._watched.take_words(served.words):
             before, self.state = self.state, self._watched.drift()
@@ -138,8 +148,9 @@ class DriftWatch:
 class _Watched:
     """The highest scores of one version's ordinary packages, with what came since."""
 
-    def __init__(self, scale: Scale, thresholds: Thresholds, ordinary: OrdinaryPackages) -> None:
+    def __init__(self, scale: Scale, thresholds: Thresholds, ordinary: OrdinaryPackages, near_duplicate: float) -> None:
         self.scale = scale
+        self._near_duplicate = near_duplicate
         self._thresholds = thresholds
         self._ordinary = ordinary
         self._highest: dict[str, Scores] = {name: scores.copy() for name, scores in ordinary.highest.items()}
@@ -149,6 +160,7 @@ class _Watched:
         self._words: WordMatcher | None = None
         self._by_words = ordinary.words
         self._added = 0
+        self._in_background = 0
 
     def take(self, snapshot: IndexSnapshot, categories_of: _CategoriesOf, stop: threading.Event) -> bool:
         """Whether there was anything to look at; a picture is looked at once."""
@@ -182,6 +194,7 @@ class _Watched:
         thresholds = self._thresholds
         return Drift(
             self._added,
+            self._in_background,
             self._rate("review", thresholds.rates.review),
             self._rate("hold", thresholds.rates.hold) if thresholds.total.hold.measured is not None else None,
         )
@@ -200,6 +213,9 @@ class _Watched:
             before = self._highest.get(category)
             self._highest[category] = scores if before is None else np.maximum(before, scores)
         self._added += len(known)
+        if self.scale.normaliser is not None:
+            nearest = self.scale.normaliser.highest(vectors[known])
+            self._in_background += int(np.count_nonzero(nearest >= self._near_duplicate))
 
     def _rate(self, name: str, promised: float) -> RateDrift:
         at_build = float(np.mean(above_any(self._ordinary.highest, self._ordinary.words, self._thresholds, name)))

@@ -1,5 +1,6 @@
 """Ordinary packages, the background and what they do to screenings, with real pictures of rendered goods."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,6 +174,22 @@ def test_references_that_come_between_builds_move_the_expected_rate_as_the_next_
     assert bench.drift.state is not None and bench.drift.state.sentence() is None
 
 
+def test_a_reference_that_the_background_has_is_told_until_a_build_leaves_it_out(bench: Workbench) -> None:
+    shelf = [NewPicture(f"{seed}.jpg", product(seed)) for seed in range(2450, 2454)]
+    add_background(bench, shelf, total=4, source="shelf")
+    reindex(bench, built_by="test")
+    # The listing's own picture, in other bytes, and another one.
+    for name, data in (("fake", product(2450) + b"\0"), ("other", product(2460))):
+        bench.enrolment.add_one(NewReference(facts(name), [NewPicture("a.jpg", data)]))
+    bench.drift.look()
+    drift = bench.drift.state
+    assert drift is not None and (drift.added_pictures, drift.in_background) == (2, 1)
+    assert "the background nearly has 1 of the pictures" in (drift.sentence() or "")
+    assert reindex(bench, built_by="test").measured.left_out == ["2450.jpg"]
+    bench.drift.look()
+    assert bench.drift.state is not None and bench.drift.state.in_background == 0
+
+
 def test_screenings_that_stayed_clear_or_were_dismissed_are_calibrated_with_each_once(bench: Workbench) -> None:
     answers = [screen(bench, f"p{seed}", product(seed), product(seed + 500)) for seed in range(3000, 3012)]
     again = screen(bench, "again", product(3500), product(3000))
@@ -242,6 +259,8 @@ def test_the_tools_refuse_in_one_sentence_and_write_nothing(bench: Workbench, tm
     assert state(bench) == before
     shown = script("calibrate.py", folder, "--dry-run", home=tmp_path, policy_file=policy)
     assert "measured on 21 ordinary packages with 22 pictures" in shown.stdout, shown.stderr
+    # On 80 columns, with its whole name and on one line.
+    assert re.search(r"counterfeit +review +[0-9.]+ +1 in 10 ", shown.stdout)
     assert "nothing was stored" in shown.stdout
     assert state(bench) == before
     assert "there is no background" in script("background.py", "list", home=tmp_path).stdout
