@@ -12,9 +12,10 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from imagescreen.calibration.intervals import Interval
 from imagescreen.embedding.encoder import Encoder
 from imagescreen.errors import WrongUse
-from imagescreen.evaluation.bootstrap import Interval, intervals
+from imagescreen.evaluation.bootstrap import intervals
 from imagescreen.evaluation.curves import recall_at_rate
 from imagescreen.evaluation.embedded import Embedded
 from imagescreen.evaluation.photo_tasks import GARMENTS, KNOWN_OBJECTS, OBJECTS, PhotoPicture

@@ -5,7 +5,7 @@ and what it decides reaches every server process by the change feed.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from statistics import NormalDist
@@ -167,7 +167,7 @@ def trust(store: Store, reference_id: UUID, *, actor: str | None = None) -> None
         append_change(session, ChangeKind.REFERENCE_TRUSTED, reference_id=reference_id, actor=actor)
 
 
-def _tallies(session: Session, since: datetime) -> Mapping[UUID, _Tally]:
+def _tallies(session: Session, since: datetime) -> dict[UUID, _Tally]:
     tallies: dict[UUID, _Tally] = {}
     for screened_at, answer, decision in _flagged(session, since):
         reasons = msgspec.json.decode(answer, type=_Reasons).reasons

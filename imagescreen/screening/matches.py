@@ -105,7 +105,8 @@ def find_matches(
     `copies` are those of the same pictures, and of others without a vector, by position.
     """
     near = _near(served, vectors, wishes, limit, search) if vectors else {}
-    found = {each.reference_id for one in near.values() for each in (*one.neighbours, *one.fits)}
+    found = {each.reference_id for one in near.values() for each in one.neighbours}
+    found |= {each.reference_id for one in near.values() for each in one.fits}
     found |= {copy.reference_id for one in copies.values() for copy in one}
     references = lookup.of(found, sequence=served.snapshot.sequence)
     copied = {position: _NOTHING_NEAR for position, one in copies.items() if one}
