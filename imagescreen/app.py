@@ -92,7 +92,7 @@ def _lifespan(settings: Settings, opened: Workbench | None) -> Any:
 async def _keep_observed(metrics: Metrics, bench: Workbench) -> None:
     """Another worker may be asked for the metrics: it tells what this one observed last."""
     while True:
-        metrics.observe(bench)
+        await to_thread.run_sync(metrics.observe, bench)
         await sleep(_OBSERVE_S)
 
 

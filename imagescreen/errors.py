@@ -113,12 +113,6 @@ class InvalidContent(ImagescreenError):
     title = "The request breaks a rule"
 
 
-class RequestTooLarge(ImagescreenError):
-    status = 413
-    code = "request-too-large"
-    title = "The request is too large"
-
-
 class NotFound(ImagescreenError):
     status = 404
     code = "not-found"

@@ -3,7 +3,8 @@
 from collections import Counter
 
 from _console import out
-from rich.table import Table
+from rich import box
+from rich.table import Column, Table
 
 from imagescreen.calibration.thresholds import Rate, Thresholds, packages_needed
 from imagescreen.jobs.build import Built
@@ -42,6 +43,12 @@ def show_measured(measured: Measured) -> None:
     ):
         if count:
             out.print(f"{count} calibration packages are left out: {why}", style="yellow")
+    if measured.without_words:
+        out.print(
+            f"{measured.without_words} references described in words are left out: this model has no vectors of their "
+            "phrases (scripts/reindex.py --model embeds them, if the model has a text side)",
+            style="yellow",
+        )
     if measured.unused_shares:
         out.print(
             f"the policy gives shares to categories without references: {', '.join(measured.unused_shares)}",
@@ -61,25 +68,35 @@ def _show_thresholds(thresholds: Thresholds) -> None:
         f"thresholds are measured on {thresholds.packages:,} ordinary packages with {thresholds.pictures:,} pictures; "
         "promised and measured are shares of packages, with the 95 % interval of the true rate"
     )
-    table = Table("category", "review above", "promised", "measured", "hold above", "promised", "measured")
+    # Long and narrow: on 80 columns no category is cut.
+    names = ("category", "level", "above", "promised", "measured", "95 % interval")
+    table = Table(*(Column(name, no_wrap=True) for name in names), box=box.SIMPLE_HEAD, pad_edge=False)
     for category in sorted(thresholds.categories):
         pair, support = thresholds.categories[category], thresholds.support[category]
-        table.add_row(
-            category,
-            _figure(pair.review),
-            *_rate(support.review, thresholds.divided_review),
-            _figure(pair.hold),
-            *_rate(support.hold, thresholds.divided_hold),
-        )
-    total = thresholds.total
-    table.add_row("all together", "", *_rate(total.review, True), "", *_rate(total.hold, True))
-    table.add_row("any other", _figure(thresholds.overall.review), "", "", _figure(thresholds.overall.hold), "", "")
+        table.add_row(category, "review", _figure(pair.review), *_rate(support.review, thresholds.divided_review))
+        table.add_row("", "hold", _figure(pair.hold), *_rate(support.hold, thresholds.divided_hold))
+    words = thresholds.words
+    if words is not None:
+        table.add_row("by words", "review", _figure(words.pair.review), *_rate(words.support.review, True))
+        table.add_row("", "hold", _figure(words.pair.hold), *_rate(words.support.hold, True))
+    total, overall = thresholds.total, thresholds.overall
+    table.add_row("all together", "review", "", *_rate(total.review, True))
+    table.add_row("", "hold", "", *_rate(total.hold, True))
+    table.add_row("any other", "review", _figure(overall.review), "", "", "")
+    table.add_row("", "hold", _figure(overall.hold), "", "", "")
     out.print(table)
     for name, divided, rate in (
         ("review", thresholds.divided_review, thresholds.rates.review),
         ("hold", thresholds.divided_hold, thresholds.rates.hold),
     ):
         _show_support(name, thresholds, rate, divided=divided)
+    if words is not None and words.pair.review is None:
+        needed = packages_needed(thresholds.rates.review * words.shares.review)
+        out.print(
+            f"{words.references} references described in words flag nothing by them: their share of the review rate "
+            f"needs {needed - thresholds.packages:,} more ordinary packages",
+            style="yellow",
+        )
 
 
 def _show_support(name: str, thresholds: Thresholds, rate: float, *, divided: bool) -> None:
@@ -123,8 +140,9 @@ def _figure(threshold: float | None) -> str:
     return "-" if threshold is None else f"{threshold:.4f}"
 
 
-def _rate(rate: Rate, divided: bool) -> tuple[str, str]:
+def _rate(rate: Rate, divided: bool) -> tuple[str, str, str]:
+    """What is promised and measured, and the interval."""
     if rate.measured is None or rate.interval is None:
-        return "-", "-"
+        return "-", "-", "-"
     promised = f"1 in {1 / rate.promised:,.0f}" if divided else "together"
-    return promised, f"{rate.measured:.2%} ({rate.interval.low:.2%} to {rate.interval.high:.2%})"
+    return promised, f"{rate.measured:.2%}", f"{rate.interval.low:.2%} to {rate.interval.high:.2%}"

@@ -2,7 +2,8 @@
 
 A folder gives one reference for each sub-folder (its name is the title, its files are the pictures) and one for each
 picture directly in it. A manifest is UTF-8 CSV with the catalogue's columns and `pictures`: paths relative to the
-manifest, separated by `;`. The columns are described in docs/catalogue.md.
+manifest, separated by `;`. The columns are described in docs/catalogue.md. A row with `words`, phrasings separated by
+`;`, needs no picture.
 
 Running it again is safe: what is there is skipped. So is interrupting it: each batch is committed as a whole. A running
 server serves what was added within a second.
@@ -67,6 +68,9 @@ def main(
     offers = offers_of(source, told)
     with open_workbench(settings) as bench, progress_bar() as progress:
         report = add_references(bench, offers, progress=progress)
+        served = bench.follower.serving.current()
+        if served.words_problem:
+            report.warnings.append(served.words_problem)
     for warning in report.warnings:
         out.print(f"warning: {warning}", style="yellow", markup=False)
     out.print(

@@ -33,7 +33,10 @@ def add(
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads; one leaves room for a server.")] = 1,
 ) -> None:
-    """Adds pictures of ordinary goods. One that a reference has, or a near-duplicate of one, is refused by name."""
+    """Adds pictures of ordinary goods. One that a reference has, or a near-duplicate of one, is refused by name.
+
+    Interrupted, it keeps what it had added, and goes on there when it is run again.
+    """
     if not folder.is_dir():
         raise WrongUse(f"{folder} is no folder")
     low_priority()

@@ -2,8 +2,10 @@
 
 Takes in packages that show nothing of the catalogue, adds them to the stored set, and builds an index version with
 thresholds that keep the policy's rates for packages: at most so many in 100 ordinary ones go to review. In FOLDER each
-sub-folder with pictures is one package, and each picture directly in it is a package of one. With --screenings, the
-packages are stored screenings that stayed clear or that a review dismissed. Every later build measures them again.
+sub-folder with pictures is one package, and each picture directly in it is a package of one; a sub-folder with more
+pictures than a package may have (setting max_pictures, 16), such as a folder for each kind of goods, is rejected. With
+--screenings, the packages are stored screenings that stayed clear or that a review dismissed, 20,000 drawn at random
+where there are more (--at-most). Every later build measures them again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,17 +18,21 @@ from _console import DONE, SOME_REJECTED, low_priority, new_app, out, progress_b
 from _thresholds import show_built, show_measured, show_preview
 
 from imagescreen.errors import IndexUnavailable, InvalidContent, WrongUse
-from imagescreen.settings import read_settings
+from imagescreen.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from imagescreen.database.calibration_set import OrdinaryPackage
     from imagescreen.jobs.calibrate import Intake
-    from imagescreen.jobs.ordinary_packages import NewPackage, OrdinaryPackage
+    from imagescreen.jobs.ordinary_packages import NewPackage
     from imagescreen.jobs.progress import Progress
     from imagescreen.jobs.workbench import Workbench
 
 app = new_app()
 
 BUILT_BY = "scripts/calibrate.py"
+AT_MOST = 20_000
+"""7,999 let 8 categories divide a hold rate of 1 in 1,000; every server compares new references with all of them."""
+
 EPILOG = """
 **Examples**
 
@@ -50,6 +56,9 @@ def main(
     screenings: Annotated[bool, typer.Option("--screenings", help="Take stored screenings, not FOLDER.")] = False,
     since: Annotated[datetime | None, typer.Option(help="With --screenings: from this moment on (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="With --screenings: before this moment (UTC).")] = None,
+    at_most: Annotated[
+        int, typer.Option(min=1, help="With --screenings: how many are drawn at random where there are more.")
+    ] = AT_MOST,
     source: Annotated[str, typer.Option(help="Where they come from (default: the folder's name).")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Forget the packages of earlier calibrations.")] = False,
     dry_run: Annotated[
@@ -75,9 +84,9 @@ def main(
     settings = read_settings(torch_threads=threads, faiss_threads=threads, decode_threads=threads)
     from imagescreen.jobs.workbench import open_workbench
 
-    offered = _Offered(folder, settings.max_picture_bytes)
+    offered = _Offered(folder, settings)
     with open_workbench(settings) as bench, progress_bar() as progress:
-        stored = _of_screenings(bench, since, until) if screenings else []
+        stored = _of_screenings(bench, since, until, at_most) if screenings else []
         if dry_run:
             rejected = _show_what_would_change(
                 bench, offered, stored, replace=replace, sample=sample_screenings, progress=progress
@@ -107,11 +116,11 @@ def main(
 class _Offered:
     """The packages in a folder; `unreadable` is (name, why), once they were gone through. None without a folder."""
 
-    def __init__(self, folder: Path | None, max_bytes: int) -> None:
+    def __init__(self, folder: Path | None, settings: Settings) -> None:
         from imagescreen.references.offers import PICTURE_SUFFIXES
 
         self._folder = folder
-        self._max_bytes = max_bytes
+        self._settings = settings
         self.unreadable: list[tuple[str, str]] = []
         self._files: dict[str, list[Path]] = {}
         self.name = "" if folder is None else folder.name
@@ -130,19 +139,23 @@ class _Offered:
 
     def packages(self) -> "Iterator[NewPackage]":
         from imagescreen.jobs.add_references import read_picture_file
-        from imagescreen.jobs.ordinary_packages import NewPackage
+        from imagescreen.jobs.ordinary_packages import NewPackage, check_size
         from imagescreen.references.enrolment import NewPicture
 
         for name, paths in self._files.items():
             try:
-                yield NewPackage(
-                    name, [NewPicture(path.name, read_picture_file(path, self._max_bytes)) for path in paths]
-                )
+                check_size(len(paths), self._settings.max_pictures)
+                pictures = [
+                    NewPicture(path.name, read_picture_file(path, self._settings.max_picture_bytes)) for path in paths
+                ]
+                yield NewPackage(name, pictures)
             except InvalidContent as error:
                 self.unreadable.append((name, error.detail))
 
 
-def _of_screenings(bench: "Workbench", since: datetime | None, until: datetime | None) -> "Sequence[OrdinaryPackage]":
+def _of_screenings(
+    bench: "Workbench", since: datetime | None, until: datetime | None, at_most: int
+) -> "Sequence[OrdinaryPackage]":
     from imagescreen.jobs.ordinary_packages import packages_of_screenings
 
     choice = packages_of_screenings(
@@ -150,7 +163,10 @@ def _of_screenings(bench: "Workbench", since: datetime | None, until: datetime |
         since=None if since is None else since.replace(tzinfo=since.tzinfo or UTC),
         until=None if until is None else until.replace(tzinfo=until.tzinfo or UTC),
         review_rate=bench.policy.wishes.rates.review,
+        at_most=at_most,
     )
+    if choice.drawn < choice.eligible:
+        out.print(f"{choice.drawn:,} of {choice.eligible:,} stored screenings were drawn at random (--at-most)")
     out.print(f"{len(choice.packages)} stored screenings are ordinary packages")
     for why, count in choice.others.most_common():
         out.print(f"  not taken, {why}: {count}", markup=False)
@@ -188,6 +204,10 @@ def _show_intake(intake: "Intake", offered: _Offered) -> int:
     for name, why in rejected:
         out.print(f"rejected: {name}: {why}", markup=False)
     out.print(f"{intake.added} packages added, {intake.known} were there already, {len(rejected)} rejected")
+    if intake.regained:
+        out.print(
+            f"{intake.regained} of those that were there had been left out, and can be measured with this model now"
+        )
     return len(rejected)
 
 

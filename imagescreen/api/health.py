@@ -75,6 +75,8 @@ def _ready(desk: Desk) -> Ready:
         warnings.append("there are no measured thresholds: every package goes to review (scripts/calibrate.py)")
     if not bench.policy.kept_by(served.scale):
         warnings.append("the policy's wishes for scores changed after the version was built: run scripts/reindex.py")
+    if served.words_problem:
+        warnings.append(served.words_problem)
     drift = bench.drift.state
     if drift is not None and (moved := drift.sentence()):
         warnings.append(moved)

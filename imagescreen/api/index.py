@@ -54,6 +54,16 @@ class CopySearch(msgspec.Struct, frozen=True):
     hashes_without_picture: int
 
 
+class WordSearch(msgspec.Struct, frozen=True):
+    """How references described in words are found: how many `references` with how many `phrases` (contrast left out),
+    and in `problem` why some do not match or flag by them.
+    """
+
+    references: int
+    phrases: int
+    problem: str | None
+
+
 class ServedIndex(msgspec.Struct, frozen=True):
     """`problem` says why something else is current in the database; `thresholds` is null before calibration.
 
@@ -64,7 +74,8 @@ class ServedIndex(msgspec.Struct, frozen=True):
 
     `thresholds_keep_policy` is false when the policy's wishes for scores changed after the version was built: rebuild.
     `normalisation` is null without a background: scores are raw similarities then. `drift` says what references that
-    came since the version do to the promised rates, `drift_warning` what to do when one has moved by more than a tenth.
+    came since the version do to the promised rates, `drift_warning` what to do when one has moved by more than a tenth,
+    or the background nearly has such a reference.
     """
 
     version: str | None
@@ -85,6 +96,7 @@ class ServedIndex(msgspec.Struct, frozen=True):
     normalisation: Normalisation | None
     thresholds: Thresholds | None
     copies: CopySearch
+    words: WordSearch
     drift: Drift | None
     drift_warning: str | None
     processes: list[ServerProcess]
@@ -143,6 +155,11 @@ def _served_index(desk: Desk) -> ServedIndex:
             pdq=bench.hasher is not None,
             pdq_hashes=served.hashes.pdq_count,
             hashes_without_picture=served.hashes.without_picture_count,
+        ),
+        words=WordSearch(
+            references=len(served.words),
+            phrases=sum(len(one.phrases) for one in served.words.references.values()),
+            problem=served.words_problem,
         ),
         drift=drift,
         drift_warning=None if drift is None else drift.sentence(),

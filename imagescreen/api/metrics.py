@@ -119,7 +119,14 @@ class _IndexGauges:
         )
         self._moved = Gauge(
             "imagescreen_rates_moved",
-            "1 while an expected rate has moved by more than a tenth of the promised one since the version was built",
+            "1 while scores need a rebuild: since the version was built an expected rate has moved by more than "
+            "a tenth of the promised one, or references came that the background nearly has",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._words = Gauge(
+            "imagescreen_words_problem",
+            "1 while references described in words do not match or flag by them",
             multiprocess_mode="livemax",
             registry=registry,
         )
@@ -162,6 +169,7 @@ class _IndexGauges:
         self._changes.set(snapshot.changes_since_version)
         self._folding.set(1 if bench.folding.problem else 0)
         self._observe_drift(bench.drift.state)
+        self._words.set(1 if served.words_problem else 0)
         self._loading.set(1 if state.loading else 0)
         self._switch.set(state.switch_s or 0)
         manifest = snapshot.manifest

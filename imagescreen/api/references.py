@@ -12,8 +12,9 @@ from imagescreen.api.work import Desk, desk_of
 from imagescreen.errors import InvalidContent
 from imagescreen.pictures import PICTURE_MEDIA_TYPES, PictureFormat
 from imagescreen.references.catalogue import ReferenceFilter
-from imagescreen.references.enrolment import NearDuplicate, NewPicture, NewReference
+from imagescreen.references.enrolment import NewPicture, NewReference
 from imagescreen.references.facts import ReferenceKind, ReferenceState, facts_from_json
+from imagescreen.references.near_duplicates import NearDuplicate
 from imagescreen.references.stored import StoredReference
 
 
@@ -29,7 +30,7 @@ class ReferenceController(Controller):
 
     @post("/", operation_id="add_reference", summary="Add a reference")
     async def add(self, request: Request[Any, Any, Any]) -> Response[AddedReference]:
-        """Adds a reference with its pictures; it matches from the next request on, without a rebuild.
+        """Adds a reference with its pictures, or words; it matches from the next request on, without a rebuild.
 
         409 when another reference has a picture with the same bytes; the answer names it.
         """
@@ -93,7 +94,7 @@ class ReferenceController(Controller):
         reference_id: UUID,
         picture_id: Annotated[int, Parameter(ge=1, le=(1 << 63) - 1)],
     ) -> None:
-        """The picture stops matching without a rebuild. 409 for the last picture of a reference."""
+        """The picture stops matching without a rebuild. 409 for the last picture of a reference without words."""
         desk = desk_of(request)
         await desk.do(desk.bench.catalogue.remove_picture, reference_id, picture_id)
 

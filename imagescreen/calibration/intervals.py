@@ -11,7 +11,7 @@ _HALVINGS = 60
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """From `low` to `high`, both shares."""
+    """From `low` to `high`, e.g. shares."""
 
     low: float
     high: float

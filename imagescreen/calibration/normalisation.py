@@ -1,7 +1,7 @@
 """From raw similarities to scores: less what a picture resembles of ordinary goods anyway."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -52,13 +52,17 @@ def nearest_by_product(vectors: Vectors, queries: Vectors, k: int) -> NDArray[np
 @dataclass(frozen=True, slots=True, eq=False)
 class Normaliser:
     """Scores of queries against anything are their similarities less the query's term; `background` (m, d) float32 of
-    unit length, m at least 1, may be a map of a file.
+    unit length, m at least 1, may be a map of a file. `centre` (d,) is its mean.
     """
 
     background: Vectors
     beta: float
     k: int
     nearest: NearestRows = nearest_by_product
+    centre: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "centre", self.background.mean(axis=0, dtype=np.float64))
 
     def terms(self, queries: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n,) what is subtracted from every similarity of each of `queries` (n, d) float32, unit length.

@@ -17,7 +17,7 @@ from imagescreen.calibration.normalisation import (
     nearest_by_product,
 )
 from imagescreen.calibration.ordinary import OrdinaryPackages
-from imagescreen.calibration.thresholds import Thresholds, decode_thresholds, encode_thresholds
+from imagescreen.calibration.thresholds import Thresholds, WordThresholds, decode_thresholds, encode_thresholds
 from imagescreen.errors import BrokenIndex
 
 THRESHOLDS_FILE = "package_thresholds.json"
@@ -27,6 +27,7 @@ ORDINARY_FILE = "ordinary.f32"  # (m, d) float32; see OrdinaryPackages for these
 TERMS_FILE = "ordinary_terms.f32"  # (m,) float32
 STARTS_FILE = "ordinary_starts.i64"  # (n,) int64
 HIGHEST_FILE = "ordinary_highest.f32"  # (categories by name, n) float32
+WORDS_FILE = "ordinary_words.f32"  # (n,) float32, where references are described in words
 
 Content: TypeAlias = bytes | memoryview
 
@@ -61,6 +62,22 @@ class Scale:
         """See `OrdinaryPackages.one_in`; None before calibration."""
         return None if self.ordinary is None else self.ordinary.one_in(category, score)
 
+    def one_in_of_words(self, score: float) -> int | None:
+        """See `OrdinaryPackages.one_in_of_words`; None before calibration."""
+        return None if self.ordinary is None else self.ordinary.one_in_of_words(score)
+
+    @property
+    def of_words(self) -> WordThresholds | None:
+        """None before thresholds were measured for references described in words."""
+        return None if self.thresholds is None else self.thresholds.words
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """What is taken off a vector before it is compared with words: the background's mean (d,), or 0 without one, so
+        that a score by words is by how much more a picture fits them than ordinary goods do on average.
+        """
+        return np.zeros(1) if self.normaliser is None else self.normaliser.centre
+
 
 RAW_SCORES = Scale()
 """Scores are similarities, and nothing is known of them."""
@@ -79,6 +96,8 @@ def encode_scale(scale: Scale) -> dict[str, Content]:
         files[STARTS_FILE] = _content(scale.ordinary.starts, "<i8")
         highest = np.stack([scale.ordinary.highest[category] for category in sorted(scale.ordinary.highest)])
         files[HIGHEST_FILE] = _content(highest, "<f4")
+        if scale.ordinary.words is not None:
+            files[WORDS_FILE] = _content(scale.ordinary.words, "<f4")
     return files
 
 
@@ -110,6 +129,7 @@ def decode_scale(
             terms=_floats(files, TERMS_FILE, (thresholds.pictures,)),
             starts=np.frombuffer(_file(files, STARTS_FILE, 8 * thresholds.packages), "<i8"),
             highest=dict(zip(categories, highest, strict=True)),
+            words=None if thresholds.words is None else _floats(files, WORDS_FILE, (thresholds.packages,)),
         )
     return Scale(normalisation, normaliser, thresholds, ordinary)
 

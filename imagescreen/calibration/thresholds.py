@@ -1,11 +1,13 @@
 """From the scores of ordinary packages to thresholds that keep a promised rate of false flags.
 
 The promise is for the package: of packages like those measured, at most a share of `rates` has a picture that exceeds a
-threshold in any category. Each threshold is the split-conformal quantile of the packages' highest scores.
+threshold in any category, or that of references described in words. Each threshold is the split-conformal quantile of
+the packages' highest scores.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -52,14 +54,43 @@ class Support(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hold: Rate
 
 
+class WordShares(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The part of each promised rate that references described in words have while there are any."""
+
+    review: float
+    hold: float
+
+
+class WordThresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of all references described in words, `references` when it was measured, on scores of their own kind, which are
+    never compared with those of pictures. The categories divide what `shares` leaves of the rates. `pair` has null
+    where the packages are too few for the share, and then the categories have the whole rate.
+    """
+
+    references: int
+    shares: WordShares
+    pair: ThresholdPair
+    support: Support
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WordScores:
+    """(n,) the highest score of each ordinary package against any of so many `references` described in words."""
+
+    highest: Scores
+    references: int
+    shares: WordShares
+
+
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Measured on one set of ordinary packages against one set of references with one model and one background.
 
     `categories` holds a pair for each category that had references, `shares` how the rates are divided over them.
     Where the packages are too few to divide a rate (`divided_review`, `divided_hold` false), the categories have it in
     common: one threshold for all, on the highest score in any of them. A category that came later uses `overall`,
-    which is that threshold for each rate. `total` is what the categories do together. `background` is the version of
-    the background that scores were normalised with; null: they are raw similarities.
+    which is that threshold for each rate. `words` is null when no reference was described in words. `total` is what all
+    of them do together. `background` is the version of the background that scores were normalised with; null: they are
+    raw similarities.
     """
 
     packages: int
@@ -74,6 +105,7 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     categories: dict[str, ThresholdPair]
     support: dict[str, Support]
     total: Support
+    words: WordThresholds | None = None
 
     def of(self, category: str | None) -> ThresholdPair:
         return self.categories.get(category or "", self.overall)
@@ -130,9 +162,10 @@ def measure_thresholds(
     background: str | None,
     rates: Rates,
     weights: Mapping[str, float],
+    words: WordScores | None = None,
 ) -> Thresholds:
     """`highest`: for each category, (n,) highest score of the same n ordinary packages against its references; they
-    have so many `pictures` together. `weights` are the policy's, see `shares_of`.
+    have so many `pictures` together. `weights` are the policy's, see `shares_of`. `words` are of the same packages.
 
     Raises InvalidContent when n is too small to promise the review rate: then nothing would be flagged at all.
     """
@@ -142,8 +175,9 @@ def measure_thresholds(
     packages = len(anywhere)
     check_sample_size(packages, rates)
     shares = shares_of(list(highest), weights)
-    pairs, divided_review, divided_hold = threshold_pairs(highest, rates, shares)
-    overall = ThresholdPair(conformal_threshold(anywhere, rates.review), conformal_threshold(anywhere, rates.hold))
+    pairs = threshold_pairs(highest, words, rates, shares)
+    of_words = [] if words is None else [(words.highest, pairs.words)]
+    everything = [*((highest[category], pairs.categories[category]) for category in highest), *of_words]
     return Thresholds(
         packages=packages,
         pictures=pictures,
@@ -151,45 +185,77 @@ def measure_thresholds(
         background=background,
         rates=rates,
         shares=shares,
-        divided_review=divided_review,
-        divided_hold=divided_hold,
-        overall=overall,
-        categories=pairs,
+        divided_review=pairs.divided_review,
+        divided_hold=pairs.divided_hold,
+        overall=pairs.overall,
+        categories=pairs.categories,
         support={
-            category: Support(
-                _rate(highest, pairs, (category,), "review", rates.review * (share if divided_review else 1)),
-                _rate(highest, pairs, (category,), "hold", rates.hold * (share if divided_hold else 1)),
+            category: _support(
+                [(highest[category], pairs.categories[category])],
+                pairs.review_left * (share if pairs.divided_review else 1),
+                pairs.hold_left * (share if pairs.divided_hold else 1),
             )
             for category, share in shares.items()
         },
-        total=Support(
-            _rate(highest, pairs, tuple(highest), "review", rates.review),
-            _rate(highest, pairs, tuple(highest), "hold", rates.hold),
+        total=_support(everything, rates.review, rates.hold),
+        words=None
+        if words is None
+        else WordThresholds(
+            words.references,
+            words.shares,
+            pairs.words,
+            _support(of_words, rates.review * words.shares.review, rates.hold * words.shares.hold),
         ),
     )
 
 
-def threshold_pairs(
-    highest: Mapping[str, Scores], rates: Rates, shares: Mapping[str, float]
-) -> tuple[dict[str, ThresholdPair], bool, bool]:
-    """A pair for each category, and whether the review rate and the hold rate were divided over them.
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A pair for each category, for one that comes later (`overall`), and for words; what is left of each rate to the
+    categories, and whether it was divided over them.
+    """
 
-    By the union bound the thresholds together keep the rate that is divided over them; a threshold on the highest score
-    in any category keeps it by itself.
+    categories: dict[str, ThresholdPair]
+    overall: ThresholdPair
+    words: ThresholdPair
+    review_left: float
+    hold_left: float
+    divided_review: bool
+    divided_hold: bool
+
+
+def threshold_pairs(
+    highest: Mapping[str, Scores], words: WordScores | None, rates: Rates, shares: Mapping[str, float]
+) -> Pairs:
+    """By the union bound the thresholds together keep the rate that is divided over them; a threshold on the highest
+    score in any category keeps it by itself. Scores by words are never pooled with those of pictures like that.
     """
     anywhere: Scores = np.max(np.stack(list(highest.values())), axis=0)
-    review, divided_review = _thresholds(highest, anywhere, rates.review, shares)
-    hold, divided_hold = _thresholds(highest, anywhere, rates.hold, shares)
-    return {each: _pair(review[each], hold[each]) for each in highest}, divided_review, divided_hold
-
-
-def above_any(highest: Mapping[str, Scores], thresholds: Thresholds, name: str) -> NDArray[np.bool_]:
-    """(n,) which packages exceed the threshold `name` (`review` or `hold`) of any category. Whatever exceeds a hold
-    threshold exceeds the review threshold of its category too.
-    """
-    above: NDArray[np.bool_] = np.any(
-        [_above(scores, getattr(thresholds.of(category), name)) for category, scores in highest.items()], axis=0
+    words_review, review_left = _share_of_words(words, anywhere, rates.review, "review")
+    words_hold, hold_left = _share_of_words(words, anywhere, rates.hold, "hold")
+    review, divided_review = _thresholds(highest, anywhere, review_left, shares)
+    hold, divided_hold = _thresholds(highest, anywhere, hold_left, shares)
+    return Pairs(
+        categories={each: _pair(review[each], hold[each]) for each in highest},
+        overall=ThresholdPair(conformal_threshold(anywhere, review_left), conformal_threshold(anywhere, hold_left)),
+        words=_pair(words_review, words_hold),
+        review_left=review_left,
+        hold_left=hold_left,
+        divided_review=divided_review,
+        divided_hold=divided_hold,
     )
+
+
+def above_any(
+    highest: Mapping[str, Scores], words: Scores | None, thresholds: Thresholds, name: str
+) -> NDArray[np.bool_]:
+    """(n,) which packages exceed the threshold `name` (`review` or `hold`) of any category, or that of `words` (n,).
+    Whatever exceeds a hold threshold exceeds the review threshold beside it too.
+    """
+    parts = [_above(scores, getattr(thresholds.of(category), name)) for category, scores in highest.items()]
+    if words is not None and thresholds.words is not None:
+        parts.append(_above(words, getattr(thresholds.words.pair, name)))
+    above: NDArray[np.bool_] = np.any(parts, axis=0)
     return above
 
 
@@ -228,19 +294,35 @@ def _pair(review: float | None, hold: float | None) -> ThresholdPair:
     return ThresholdPair(review, hold if hold is None or review is None else max(hold, review))
 
 
-def _rate(
-    highest: Mapping[str, Scores],
-    pairs: Mapping[str, ThresholdPair],
-    categories: Sequence[str],
-    name: str,
-    promised: float,
-) -> Rate:
-    limits = [getattr(pairs[category], name) for category in categories]
-    if None in limits:
+def _share_of_words(words: WordScores | None, anywhere: Scores, rate: float, name: str) -> tuple[float | None, float]:
+    """The threshold of references described in words, and what is left of the rate to the categories. Where the
+    packages are too few for both, the categories have it all: words are the weaker evidence.
+    """
+    share = 0.0 if words is None else getattr(words.shares, name)
+    if words is None or not share:
+        return None, rate
+    own, left = conformal_threshold(words.highest, rate * share), rate * (1 - share)
+    if own is None or conformal_threshold(anywhere, left) is None:
+        return None, rate
+    return own, left
+
+
+def _support(parts: Sequence[tuple[Scores, ThresholdPair]], review_rate: float, hold_rate: float) -> Support:
+    return Support(
+        _rate([(highest, pair.review) for highest, pair in parts], review_rate),
+        _rate([(highest, pair.hold) for highest, pair in parts], hold_rate),
+    )
+
+
+def _rate(parts: Sequence[tuple[Scores, float | None]], promised: float) -> Rate:
+    """What exceeds any of the thresholds that are there; where there is none, nothing is promised."""
+    there = [(highest, limit) for highest, limit in parts if limit is not None]
+    if not there:
         return Rate(promised, None, None)
-    above = np.any([_above(highest[c], limit) for c, limit in zip(categories, limits, strict=True)], axis=0)
+    above = np.any([highest > limit for highest, limit in there], axis=0)
     count = int(np.count_nonzero(above))
-    return Rate(promised, count / len(above), rate_interval(count, len(above), thresholds=len(set(limits))))
+    different = len({limit for _, limit in there})
+    return Rate(promised, count / len(above), rate_interval(count, len(above), thresholds=different))
 
 
 def _above(highest: Scores, threshold: float | None) -> NDArray[np.bool_]:

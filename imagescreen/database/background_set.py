@@ -53,6 +53,10 @@ def stored_background(session: Session, *, fingerprint: str) -> StoredBackground
     )
 
 
+def count_background_pictures(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(BackgroundPictureRow)) or 0
+
+
 def background_sha256s(session: Session) -> list[str]:
     return list(session.scalars(select(BackgroundPictureRow.sha256).order_by(BackgroundPictureRow.id)))
 
@@ -95,14 +99,22 @@ def add_background_pictures(
 
 def remove_background_pictures(session: Session, *, source: str) -> int:
     """Those from one source; returns how many there were."""
-    chosen = select(BackgroundPictureRow.id).where(BackgroundPictureRow.source == source)
+    return _remove(session, BackgroundPictureRow.source == source)
+
+
+def take_back_background_pictures(session: Session, sha256s: Sequence[str]) -> None:
+    """A hundred or so that were added before."""
+    _remove(session, BackgroundPictureRow.sha256.in_(sha256s))
+
+
+def _remove(session: Session, which: ColumnElement[bool]) -> int:
+    chosen = select(BackgroundPictureRow.id).where(which)
     count = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
-    session.execute(
-        delete(BackgroundVectorRow)
-        .where(BackgroundVectorRow.background_picture_id.in_(chosen))
-        .execution_options(synchronize_session=False)
-    )
-    session.execute(delete(BackgroundPictureRow).where(BackgroundPictureRow.source == source))
+    for statement in (
+        delete(BackgroundVectorRow).where(BackgroundVectorRow.background_picture_id.in_(chosen)),
+        delete(BackgroundPictureRow).where(which),
+    ):
+        session.execute(statement, execution_options={"synchronize_session": False})
     return count
 
 

@@ -38,6 +38,15 @@ class ReferenceRow(Base):
     """One known item; the columns are the fields of `references.facts.ReferenceFacts`."""
 
     __tablename__ = "reference"
+    # Few references are described in words, and every process asks for them when it starts.
+    __table_args__ = (
+        Index(
+            "ix_reference_described",
+            "id",
+            sqlite_where=text("words <> '[]'"),
+            postgresql_where=text("words <> '[]'"),
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     kind: Mapped[str] = mapped_column(String(32))
@@ -60,6 +69,8 @@ class ReferenceRow(Base):
     suspended_until: Mapped[datetime | None] = mapped_column(index=True)
     notes: Mapped[str | None] = mapped_column(Text)
     look_alikes: Mapped[list[str]] = mapped_column(default=list)
+    words: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
+    contrast_words: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     submitted_by: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -109,6 +120,18 @@ class ReferenceVectorRow(Base):
     reference_picture_id: Mapped[int] = mapped_column(
         BigIntIdentity, ForeignKey("reference_picture.id"), primary_key=True, autoincrement=False
     )
+    fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
+    vector: Mapped[bytes]
+
+
+class PhraseVectorRow(Base):
+    """The vector of a phrase in one embedding space: little-endian float32, unit length. Derived: any process with the
+    model can make it again.
+    """
+
+    __tablename__ = "phrase_vector"
+
+    phrase: Mapped[str] = mapped_column(Text, primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
     vector: Mapped[bytes]
 

@@ -44,7 +44,7 @@ class Patience:
         if self._gone:
             raise CallerGone("the caller went away before its answer was there")
         if time.monotonic() > self._until:
-            raise self._over()
+            raise self.over()
 
     def result_of(self, future: "Future[T]") -> T:
         """The future's result, or what it raised. Cancels it, and raises as `check`, when patience ends before."""
@@ -52,18 +52,21 @@ class Patience:
             self._awaited = future
         try:
             self.check()
-            return future.result(None if self._until == math.inf else self.left_s)
+            try:
+                return future.result(None if self._until == math.inf else self.left_s)
+            except TimeoutError:
+                if not future.done():
+                    raise self.over() from None
+                # Done at the last moment, or it raised that itself.
+                return future.result()
         except CancelledError:
             self.check()
             raise
-        except TimeoutError:
-            if future.done():
-                raise
-            raise self._over() from None
         finally:
             with self._lock:
                 self._awaited = None
             future.cancel()
 
-    def _over(self) -> Overloaded:
+    def over(self) -> Overloaded:
+        """What to raise when the time is over, for whoever has measured it."""
         return Overloaded(f"the request waited longer than {self._seconds:g} s for its turn: try again in a moment")

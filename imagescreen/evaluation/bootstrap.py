@@ -1,18 +1,13 @@
 """Intervals of measured figures by resampling what was measured on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from imagescreen.calibration.intervals import Interval
+
 Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    low: float
-    high: float
 
 
 def intervals(

@@ -25,7 +25,7 @@ from imagescreen.pictures import (
 
 _TURN = Image.Transpose
 _BITS = 256
-_INPUT_SIDE = 224
+INPUT_SIDE = 224
 """Of most CLIP models; pictures are decoded for it, and hashed as they are then."""
 
 
@@ -62,14 +62,19 @@ def named_photos(folder: Path, tar: str | None, limit: int) -> list[tuple[str, b
     return [(str(path.relative_to(folder)), path.read_bytes()) for path in paths]
 
 
+def reader_without_limits() -> PictureReader:
+    """For photographs of one's own."""
+    return PictureReader(PictureLimits(1 << 30, 1 << 30, 1), DecodingBudget(1 << 30, 1))
+
+
 def measure_copies(photos: Sequence[tuple[str, bytes]], hasher: PdqHasher, *, seed: int = 7) -> CopyFigures:
     """Every photograph against every other in eight rotations, and against copies of its own."""
-    reader = PictureReader(PictureLimits(1 << 30, 1 << 30, 1), DecodingBudget(1 << 30, 1))
+    reader = reader_without_limits()
     images, hashes, decode_s, hash_s = [], [], 0.0, 0.0
     for _, data in photos:
         # Time of the processor, so that what else the machine does is not in it.
         started = time.thread_time()
-        decoded = reader.read(data, reader.header(data), reduce_to=_INPUT_SIDE).image
+        decoded = reader.read(data, reader.header(data), reduce_to=INPUT_SIDE).image
         between = time.thread_time()
         hashes.append(hasher.hash(decoded))
         hash_s += time.thread_time() - between

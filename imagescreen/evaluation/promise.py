@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from imagescreen.calibration.thresholds import conformal_threshold
+from imagescreen.calibration.thresholds import conformal_threshold, packages_needed
 from imagescreen.errors import WrongUse
 
 Scores = npt.NDArray[np.float32]
@@ -93,7 +93,7 @@ def keep_promise(
         calibration, test = scores[: len(scores) // 2], scores[len(scores) // 2 :]
         threshold = conformal_threshold(calibration, rate)
         if threshold is None:
-            needed = 2 * calibration_needed(rate)
+            needed = 2 * packages_needed(rate)
             raise WrongUse(
                 f"{len(scores)} ordinary packages are too few to split and promise 1 in {1 / rate:g}: "
                 f"at least {needed} are needed, {needed - len(scores)} more"
@@ -104,11 +104,6 @@ def keep_promise(
         cells.append(Cell(len(calibration), len(test), int((test > threshold).sum()), low, high))
         total = _sum_of(total, chances)
     return Promise(name, rate, tuple(cells), total)
-
-
-def calibration_needed(rate: float) -> int:
-    """The least number of ordinary packages that can support a promised rate: ceil(1 / rate) - 1."""
-    return math.ceil(1 / rate - 1e-9) - 1
 
 
 def drawn_packages(scores: Scores, size: int, random: np.random.Generator) -> Scores:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from imagescreen.calibration.thresholds import conformal_threshold
+from imagescreen.calibration.thresholds import conformal_threshold, packages_needed
 from imagescreen.errors import WrongUse
 from imagescreen.evaluation.bootstrap import Rows, intervals
 from imagescreen.evaluation.curves import (
@@ -18,7 +18,6 @@ from imagescreen.evaluation.curves import (
     recall_at_precision,
     recall_at_rate,
 )
-from imagescreen.evaluation.promise import calibration_needed
 from imagescreen.evaluation.trials import Scored
 
 LEAST_PRECISION = 0.9
@@ -123,7 +122,7 @@ def measure_quality(
     positives, ordinary = len(some.right), len(some.ordinary)
     for rate in rates:
         allowed_false_flags(ordinary, rate)
-    supported = [rate for rate in rates if ordinary // 2 >= calibration_needed(rate)]
+    supported = [rate for rate in rates if ordinary // 2 >= packages_needed(rate)]
 
     def exact(of_positive: Rows, of_ordinary: Rows) -> npt.NDArray[np.float64]:
         values: list[float] = []
@@ -160,7 +159,7 @@ def measure_quality(
         if rate in supported:
             at_rates.append(AtRate(Kind.CALIBRATED, rate, next(figures), next(figures)))
         else:
-            at_rates.append(AtRate(Kind.CALIBRATED, rate, None, None, needed=2 * calibration_needed(rate)))
+            at_rates.append(AtRate(Kind.CALIBRATED, rate, None, None, needed=2 * packages_needed(rate)))
     return Quality(
         name=name,
         what=what,

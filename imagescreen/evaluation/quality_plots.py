@@ -81,7 +81,7 @@ def plot_scores(scored: Mapping[Kind, Scored]) -> bytes:
             shares = np.full(len(values), 1 / len(values))
             axes.hist(values, bins, weights=shares, color=colour, alpha=0.55, label=label)
         axes.set(xlabel=f"{kind.value} score", ylabel="share of packages", title=f"{kind.value.capitalize()} scores")
-        axes.legend(fontsize="small", loc="upper left")
+        axes.legend(fontsize="small", loc="best")
         axes.grid(alpha=0.3)
     return _png(picture)
 

@@ -10,12 +10,14 @@ from imagescreen.evaluation.promise import Promise
 from imagescreen.evaluation.quality import Kind, Quality
 from imagescreen.evaluation.quality_tables import (
     AT_RATE_HEADER,
+    OVERVIEW_HEADER,
     PROMISE_HEADER,
     RANKING_HEADER,
     about,
     at_rate_rows,
     gain_sentences,
     one_in,
+    overview_rows,
     promise_rows,
     promise_sentence,
     ranking_rows,
@@ -35,10 +37,10 @@ table { border-collapse: collapse; margin: .8rem 0; } th, td { padding: .3rem .8
   border-bottom: 1px solid #e3e6ea; vertical-align: top; }
 th { font-weight: 600; } td { font-variant-numeric: tabular-nums; }
 img.plot { max-width: 100%; height: auto; display: block; }
-.pairs { display: flex; flex-wrap: wrap; gap: 1rem; }
-figure { margin: 0; width: 17.4rem; border: 1px solid #e3e6ea; padding: .5rem; font-size: .8rem; }
-figure div { display: flex; gap: .5rem; } figure div span { width: 8.4rem; overflow-wrap: anywhere; }
-figure img, figure .none { width: 132px; height: 132px; object-fit: contain; background: #f3f4f6; display: block; }
+.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(17.4rem, 1fr)); gap: 1rem; }
+figure { margin: 0; border: 1px solid #e3e6ea; padding: .5rem; font-size: .8rem; }
+figure div { display: flex; gap: .5rem; } figure div span { flex: 1; min-width: 0; overflow-wrap: anywhere; }
+figure img, figure .none { width: 100%; height: 132px; object-fit: scale-down; background: #f3f4f6; display: block; }
 """
 
 
@@ -83,6 +85,7 @@ def html_report(
             "<p>A package counts as caught when a reference of its own label scores above the threshold. Figures in "
             "brackets are 95&nbsp;% bootstrap intervals.</p>",
             *(f"<p>{escape(remark)}</p>" for remark in remarks),
+            _table(OVERVIEW_HEADER, overview_rows([section.quality for section in sections])),
             *map(_section, sections),
             _promises(promises),
             _rejected(rejected),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from imagescreen.evaluation.promise import Pooled, Promise, pooled_rate
 from imagescreen.evaluation.quality import Figure, Kind, Quality
 
+OVERVIEW_HEADER = ("task", "false flags", *(f"recall, {kind.value}" for kind in Kind))
 AT_RATE_HEADER = ("false flags", "score", "recall", "false flags measured")
 RANKING_HEADER = ("score", "right reference first", "average precision", "recall at 90 % precision")
 PROMISE_HEADER = ("ordinary packages", "promised", "calibrated on", "cells inside their interval", "pooled rate")
@@ -24,6 +25,18 @@ def about(quality: Quality) -> str:
     if not counts.background:
         return f"{told}; no background, so scores are raw and the calibrated figures are of the raw score."
     return f"{told}; {counts.background:,} background pictures, beta {quality.beta:g}, k {quality.top_k}."
+
+
+def overview_rows(qualities: Sequence[Quality]) -> list[tuple[str, ...]]:
+    """A row for each task and rate."""
+    rows: list[tuple[str, ...]] = []
+    for quality in qualities:
+        recalls = {(entry.rate, entry.kind): entry.recall for entry in quality.at_rates}
+        for rate in sorted({entry.rate for entry in quality.at_rates}, reverse=True):
+            told = [recalls.get((rate, kind)) for kind in Kind]
+            cells = ["-" if recall is None else f"{recall.value:.3f}" for recall in told]
+            rows.append((quality.name, one_in(rate), *cells))
+    return rows
 
 
 def at_rate_rows(quality: Quality) -> list[tuple[str, ...]]:

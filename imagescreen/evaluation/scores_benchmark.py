@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 
-from imagescreen.calibration.normalisation import Normaliser
+from imagescreen.calibration.normalisation import NormalisationWish, Normaliser
 from imagescreen.calibration.scale import RAW_SCORES, Scale
 from imagescreen.embedding.encoder import Encoder
 from imagescreen.evaluation.listing_photos import drawn_photos
@@ -20,7 +20,7 @@ from imagescreen.pictures import PictureReader
 from imagescreen.serving.embed import prepare
 
 _SEED = 7
-_BETA, _K = 0.5, 10
+_WISH = NormalisationWish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def measure_scores(plan: ScoresPlan, encoder: Encoder, reader: PictureReader) ->
     changes = [PictureChange(row + 1, UUID(int=row + 1), vector) for row, vector in enumerate(vectors)]
     snapshot = IndexSnapshot.empty(encoder.fingerprint, encoder.dimension).with_changes(changes, 1)
     background = catalogue.unrelated(plan.background)
-    scale = Scale(normaliser=Normaliser(background, _BETA, _K, nearest_rows))
+    scale = Scale(normaliser=Normaliser(background, _WISH.beta, _WISH.k, nearest_rows))
     photos = drawn_photos(plan.packages)
     rounds: list[tuple[float, float, float]] = []
     for _ in range(plan.rounds + 1):

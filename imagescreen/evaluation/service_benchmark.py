@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -237,10 +236,3 @@ def _resident_mib(pid: int) -> float:
     own = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS:"))
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return own / 1024 + sum(_resident_mib(int(child)) for child in children)
-
-
-def cleaned(home: Path) -> Path:
-    """An empty folder to work in."""
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    return home

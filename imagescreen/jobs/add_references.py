@@ -28,7 +28,7 @@ class Report:
 
 
 def add_references(bench: Workbench, offers: Sequence[Offer], *, progress: Progress = silent) -> Report:
-    """Enrols what is offered.
+    """Enrols what is offered. One in words alone is skipped when a reference has its title and its words.
 
     An offer whose pictures one reference has already is skipped, with a warning when that has another title; one that
     has further pictures for a reference of the same title extends it. A picture that was removed from a reference stays
@@ -60,6 +60,7 @@ def _batches(offers: Sequence[Offer]) -> Iterator[list[Offer]]:
 
 def _add_batch(bench: Workbench, batch: Sequence[Offer], report: Report) -> None:
     new: list[tuple[Offer, NewReference]] = []
+    described: list[tuple[str, list[str], list[str]]] = []
     taken: set[str] = set()
     later: list[Offer] = []
     for offer in batch:
@@ -68,6 +69,13 @@ def _add_batch(bench: Workbench, batch: Sequence[Offer], report: Report) -> None
             if isinstance(offer.facts, InvalidContent):
                 raise offer.facts
             owners = bench.enrolment.owners_ever(list(pictures))
+            facts = offer.facts
+            told = (facts.title, facts.words, facts.contrast_words)
+            if not pictures and facts.words:
+                if told in described or bench.enrolment.is_described(facts):
+                    report.skipped += 1
+                    continue
+                described.append(told)
             if owners:
                 _already_there(bench, offer.name, offer.facts.title, pictures=pictures, owners=owners, report=report)
             elif taken & set(pictures):
@@ -101,8 +109,8 @@ def _note(offer: Offer, result: Enrolled | ImagescreenError, report: Report) -> 
 def _read(bench: Workbench, offer: Offer) -> dict[str, NewPicture]:
     """The files by their sha256. Raises InvalidContent for what cannot be read, before reading what is too large."""
     settings = bench.settings
-    if not 1 <= len(offer.pictures) <= settings.max_pictures:
-        raise InvalidContent(f"a reference needs 1 to {settings.max_pictures} pictures, not {len(offer.pictures)}")
+    if len(offer.pictures) > settings.max_pictures:
+        raise InvalidContent(f"a reference has at most {settings.max_pictures} pictures, not {len(offer.pictures)}")
     pictures: dict[str, NewPicture] = {}
     for path in offer.pictures:
         data = read_picture_file(path, settings.max_picture_bytes)

@@ -9,10 +9,12 @@ import numpy as np
 from imagescreen.database.background_set import (
     NewBackgroundPicture,
     add_background_pictures,
-    background_sha256s,
+    count_background_pictures,
     known_background_pictures,
+    take_back_background_pictures,
 )
 from imagescreen.database.calibration_set import known_calibration_pictures
+from imagescreen.database.feed import lock_feed
 from imagescreen.database.vectors import to_blob
 from imagescreen.errors import InvalidContent, PictureProblem
 from imagescreen.jobs.progress import Progress, silent
@@ -22,7 +24,7 @@ from imagescreen.references.enrolment import NewPicture
 from imagescreen.serving.embed import embed_each, prepare
 
 CHUNK = 64
-"""Pictures embedded together."""
+"""Pictures embedded and committed together."""
 
 MAX_PICTURES = 10_000
 """Every screened picture is compared with all of them; docs/performance.md tells what that costs."""
@@ -53,39 +55,58 @@ def add_background(
 
     A picture that a reference has, or that is a near-duplicate of one, would lower the scores of that very reference:
     then nothing is added, or with `leave_out` the others are. Raises InvalidContent when the background would become
-    larger than `MAX_PICTURES`; nothing is added then.
+    larger than `MAX_PICTURES`; nothing is added then. Interrupted, it keeps what it had added, and goes on there when
+    it is run again.
     """
     intake = BackgroundIntake()
-    fresh: dict[str, NewBackgroundPicture] = {}
+    # The sha256 of what each commit added. A file must be named soon after it was put, or it is taken for an orphan.
+    commits: list[list[str]] = []
     waiting = iter(pictures)
     done = 0
-    while chunk := list(islice(waiting, CHUNK)):
-        for picture in _embedded(bench, chunk, intake):
-            if picture.sha256 in fresh:
-                intake.known += 1
-            fresh[picture.sha256] = picture
-        done += len(chunk)
-        progress("embedding background pictures", done, total)
+    try:
+        while chunk := list(islice(waiting, CHUNK)):
+            embedded = _embedded(bench, chunk, intake)
+            if leave_out or not intake.refused:
+                commits.append(_store(bench, embedded, source, intake))
+            done += len(chunk)
+            progress("embedding background pictures", done, total)
+    except InvalidContent:
+        _take_back(bench, commits)
+        raise
     if intake.refused and not leave_out:
-        return intake
-    with bench.database.write() as session:
-        known = known_background_pictures(session, list(fresh))
-        new = [picture for sha256, picture in fresh.items() if sha256 not in known]
-        size = len(background_sha256s(session)) + len(new)
-        if size > MAX_PICTURES:
-            raise InvalidContent(
-                f"the background would have {size} pictures, and at most {MAX_PICTURES} are allowed, because every "
-                "screened picture is compared with all of them"
-            )
-        fingerprint = bench.follower.serving.current().snapshot.fingerprint
-        add_background_pictures(session, new, source=source, fingerprint=fingerprint)
-    intake.added = len(new)
-    intake.known += len(known)
+        _take_back(bench, commits)
+    else:
+        intake.added = sum(map(len, commits))
     return intake
 
 
+def _store(
+    bench: Workbench, pictures: Sequence[NewBackgroundPicture], source: str, intake: BackgroundIntake
+) -> list[str]:
+    """The sha256 of those that were not there."""
+    fingerprint = bench.follower.serving.current().snapshot.fingerprint
+    with bench.database.write() as session:
+        lock_feed(session)
+        known = known_background_pictures(session, [picture.sha256 for picture in pictures])
+        new = [picture for picture in pictures if picture.sha256 not in known]
+        if new and count_background_pictures(session) + len(new) > MAX_PICTURES:
+            raise InvalidContent(
+                f"the background would have more than {MAX_PICTURES} pictures, and no more are allowed, because every "
+                "screened picture is compared with all of them"
+            )
+        add_background_pictures(session, new, source=source, fingerprint=fingerprint)
+    intake.known += len(known)
+    return [picture.sha256 for picture in new]
+
+
+def _take_back(bench: Workbench, commits: Sequence[Sequence[str]]) -> None:
+    for sha256s in commits:
+        with bench.database.write() as session:
+            take_back_background_pictures(session, sha256s)
+
+
 def _embedded(bench: Workbench, chunk: Sequence[NewPicture], intake: BackgroundIntake) -> list[NewBackgroundPicture]:
-    """Those that may be added, with their bytes in the store."""
+    """Those that are not there and may be added, with their bytes in the store."""
     served = bench.follower.serving.current()
     read: dict[str, tuple[NewPicture, PictureHeader, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]] = {}
     for new in chunk:
@@ -102,6 +123,9 @@ def _embedded(bench: Workbench, chunk: Sequence[NewPicture], intake: BackgroundI
         new, _, _ = read.pop(sha256)
         intake.refused.append((new.name, f"reference {owner.reference_id} ({owner.title!r}) has this picture"))
     with bench.database.read() as session:
+        for sha256 in known_background_pictures(session, list(read)):
+            del read[sha256]
+            intake.known += 1
         for sha256 in known_calibration_pictures(session, list(read)):
             new, _, _ = read.pop(sha256)
             intake.refused.append((new.name, "the calibration packages have this picture"))

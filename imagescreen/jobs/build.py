@@ -16,14 +16,16 @@ from imagescreen.database.feed import last_sequence, now
 from imagescreen.database.matchable import count_without_vector
 from imagescreen.database.stored_vectors import count_present_pictures, matching_references, stored_vectors
 from imagescreen.database.vectors import from_blobs
+from imagescreen.database.words import matching_words
 from imagescreen.embedding.manifest import model_folder, read_manifest
 from imagescreen.embedding.registry import entry_of
 from imagescreen.errors import BrokenIndex
 from imagescreen.jobs.measure import Measured, Ordinary, measure
 from imagescreen.jobs.progress import Progress
 from imagescreen.jobs.workbench import Store
-from imagescreen.matching import Draft, IndexType, VersionManifest, drafting
+from imagescreen.matching import Draft, IndexType, VersionManifest, WordMatcher, drafting
 from imagescreen.references.facts import ReferenceKind
+from imagescreen.references.words import described
 from imagescreen.screening.policy import Policy
 from imagescreen.settings import IndexChoice, Settings
 
@@ -51,13 +53,16 @@ class Built:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Contents:
-    """What went into the draft, and the ordinary pictures to measure with. `labels` (n,) are rows of `categories`."""
+    """What went into the draft, the words of references, and the ordinary pictures to measure with. `labels` (n,) are
+    rows of `categories`.
+    """
 
     fingerprint: str
     sequence: int
     as_of: datetime
     labels: NDArray[np.int32]
     categories: tuple[str, ...]
+    words: WordMatcher
     ordinary: Ordinary
 
 
@@ -133,6 +138,7 @@ def _measure(store: Store, policy: Policy, draft: Draft, contents: _Contents, pr
         draft.vectors,
         contents.labels,
         contents.categories,
+        contents.words,
         fingerprint=contents.fingerprint,
         wishes=policy.wishes,
         near_duplicate=store.settings.near_duplicate_similarity,
@@ -169,4 +175,7 @@ def _read_contents(session: Session, space: Space, draft: Draft, progress: Progr
         labels.append(chunk.labels)
         seen += chunk.seen
         progress("reading vectors", seen, total)
-    return _Contents(space.fingerprint, sequence, as_of, np.concatenate(labels), references.categories, ordinary)
+    stored = matching_words(session, fingerprint=space.fingerprint, moment=as_of)
+    # A model may have no text side, so words without a vector are no reason to build nothing.
+    words = WordMatcher.of(described(stored, space.dimension), [one.reference_id for one in stored if one.lacking()])
+    return _Contents(space.fingerprint, sequence, as_of, np.concatenate(labels), references.categories, words, ordinary)

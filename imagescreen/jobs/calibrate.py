@@ -1,6 +1,6 @@
 """Takes in packages of ordinary goods, and measures thresholds with them by building an index version."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -9,35 +9,47 @@ import numpy as np
 from imagescreen.calibration.thresholds import check_sample_size
 from imagescreen.database.background_set import known_background_pictures
 from imagescreen.database.calibration_set import (
-    add_package,
+    Additions,
+    OrdinaryPackage,
+    add_packages,
     count_packages,
-    keep_only_packages,
     known_packages,
+    measurable_packages,
+    package_contents,
     remove_packages,
+    take_back,
 )
+from imagescreen.database.feed import lock_feed
 from imagescreen.database.index_versions import current_version
 from imagescreen.database.vectors import from_blobs
-from imagescreen.errors import ImagescreenError, InvalidContent
+from imagescreen.errors import InvalidContent
 from imagescreen.jobs.build import Built, measure_only, stored_ordinary
 from imagescreen.jobs.measure import Measured, Ordinary
-from imagescreen.jobs.ordinary_packages import NewPackage, OrdinaryPackage, embed_packages
+from imagescreen.jobs.ordinary_packages import NewPackage, embed_packages
 from imagescreen.jobs.progress import Progress, silent
-from imagescreen.jobs.reindex import current_space, reindex
+from imagescreen.jobs.reindex import build_current, current_space
+from imagescreen.jobs.tidy import tidy
 from imagescreen.jobs.workbench import Workbench
 
 CHUNK = 64
 """Pictures embedded and committed together, or a little more."""
 
+PACKAGES_A_COMMIT = 100
+"""Servers write between two commits: a set may have tens of thousands of packages."""
+
 
 @dataclass(slots=True)
 class Intake:
-    """What became of the packages that were offered; `rejected` is (name, why), `taken` the contents of the others,
-    of which `fresh` were not stored before.
+    """What became of the packages that were offered; `rejected` is (name, why), `taken` the others by their content.
+
+    `regained`: of those that were known, which could not be measured with the current model before. `additions`: what
+    each commit added.
     """
 
     added: int = 0
     known: int = 0
-    fresh: set[str] = field(default_factory=set)
+    regained: int = 0
+    additions: list[Additions] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
     taken: dict[str, OrdinaryPackage] = field(default_factory=dict)
 
@@ -55,9 +67,9 @@ def calibrate(
     """Adds ordinary packages, of `total` pictures, to the stored set (or replaces it), then builds and activates a
     version with thresholds measured on the whole set.
 
-    A package that is stored already is kept once; one with a picture that a reference has is rejected by name, because
-    goods that are known items are not ordinary. Raises InvalidContent when the set cannot support the policy's review
-    rate, or there is nothing to measure against; nothing is changed then.
+    A package that is stored already is kept once, with the vectors and bytes that it lacked; one with a picture that a
+    reference has is rejected by name, because goods that are known items are not ordinary. Raises InvalidContent when
+    the set cannot support the policy's review rate, or there is nothing to measure against; nothing is changed then.
     """
     intake = Intake()
     with _undone_on_failure(bench, intake):
@@ -83,7 +95,9 @@ def calibrate_with(
     """The same with packages that have their vectors already, those of stored screenings."""
     intake = Intake()
     with _undone_on_failure(bench, intake):
-        _store(bench, packages, source, intake)
+        for start in range(0, len(packages), PACKAGES_A_COMMIT):
+            _store(bench, packages[start : start + PACKAGES_A_COMMIT], source, intake)
+            progress("storing packages", min(start + PACKAGES_A_COMMIT, len(packages)), len(packages))
         return intake, _finish(bench, intake, replace=replace, built_by=built_by, progress=progress)
 
 
@@ -114,8 +128,10 @@ def measure_with(
     space = current_space(bench, current)
     with bench.database.read() as session:
         stored = stored_ordinary(session, space)
-        known = set() if replace else known_packages(session, [package.content for package in packages])
-    fresh = [package for package in {one.content: one for one in packages}.values() if package.content not in known]
+        contents = [package.content for package in packages]
+        there = set() if replace else measurable_packages(session, contents, fingerprint=space.fingerprint)
+        regained = set() if replace else known_packages(session, contents) - there
+    fresh = [package for package in {one.content: one for one in packages}.values() if package.content not in there]
     vectors = from_blobs([picture.vector for package in fresh for picture in package.pictures], space.dimension)
     sizes = np.array([len(package.pictures) for package in fresh], np.int64)
     ordinary = Ordinary(
@@ -124,7 +140,7 @@ def measure_with(
         background=stored.background,
         names=stored.names,
         sha256s=stored.sha256s,
-        lost=0 if replace else stored.lost,
+        lost=0 if replace else max(stored.lost - len(regained), 0),
     )
     measured = measure_only(bench, bench.policy, space, ordinary, progress=progress)
     _refuse_uncalibrated(measured)
@@ -144,47 +160,40 @@ def _chunks(packages: Iterable[NewPackage]) -> Iterator[list[NewPackage]]:
 
 @contextmanager
 def _undone_on_failure(bench: Workbench, intake: Intake) -> Iterator[None]:
-    """Takes back what was added when the calibration is refused."""
+    """Takes back what was added when the calibration is refused, fails or is interrupted."""
     try:
         yield
-    except ImagescreenError:
-        with bench.database.write() as session:
-            remove_packages(session, intake.fresh)
+    except BaseException:
+        for added in intake.additions:
+            with bench.database.write() as session:
+                take_back(session, added)
         raise
 
 
 def _store(bench: Workbench, packages: Sequence[OrdinaryPackage], source: str, intake: Intake) -> None:
     fingerprint = bench.follower.serving.current().snapshot.fingerprint
     different = {package.content: package for package in packages}
-    intake.known += len(packages) - len(different)
     sha256s = [picture.sha256 for package in different.values() for picture in package.pictures]
     with bench.database.read() as session:
-        known = known_packages(session, list(different))
         background = known_background_pictures(session, sha256s)
-    for content, package in list(different.items()):
+    sound: list[OrdinaryPackage] = []
+    for content, package in different.items():
         if any(picture.sha256 in background for picture in package.pictures):
             intake.rejected.append((content[:16], "the background has one of its pictures"))
-            del different[content]
+            continue
         for sha256, data in package.data.items():
             bench.files.put(sha256, data)
-    fresh = [package for content, package in different.items() if content not in known]
+        sound.append(package)
     with bench.database.write() as session:
-        for package in fresh:
-            add_package(
-                session,
-                package.content,
-                package.pictures,
-                source=source,
-                screening_id=package.screening_id,
-                fingerprint=fingerprint,
-            )
-    intake.added += len(fresh)
-    intake.known += len(different) - len(fresh)
-    intake.fresh.update(package.content for package in fresh)
+        lock_feed(session)
+        added = add_packages(session, sound, source=source, fingerprint=fingerprint)
+    intake.additions.append(added)
+    intake.added += len(added.packages)
+    intake.known += len(packages) - len(different) + len(sound) - len(added.packages)
+    intake.regained += added.regained
     # Their bytes are stored by now, and would fill the memory.
     intake.taken.update(
-        (content, OrdinaryPackage(content, package.pictures, screening_id=package.screening_id))
-        for content, package in different.items()
+        (one.content, OrdinaryPackage(one.content, one.pictures, screening_id=one.screening_id)) for one in sound
     )
 
 
@@ -195,10 +204,22 @@ def _finish(bench: Workbench, intake: Intake, *, replace: bool, built_by: str, p
     if replace:
         # Looked at before the old ones are forgotten.
         measure_with(bench, list(intake.taken.values()), replace=True, progress=progress)
+        intake.additions.clear()
+        _keep_only(bench, intake.taken)
+    built = build_current(bench, bench.policy, built_by=built_by, check=_refuse_uncalibrated, progress=progress)
+    # What is served was measured with them: whatever fails from here on, they stay.
+    intake.additions.clear()
+    tidy(bench, progress)
+    bench.follower.poll()
+    return built
+
+
+def _keep_only(bench: Workbench, contents: Collection[str]) -> None:
+    with bench.database.read() as session:
+        others = sorted(package_contents(session).difference(contents))
+    for start in range(0, len(others), PACKAGES_A_COMMIT):
         with bench.database.write() as session:
-            keep_only_packages(session, intake.taken)
-        intake.fresh.clear()
-    return reindex(bench, built_by=built_by, check=_refuse_uncalibrated, progress=progress)
+            remove_packages(session, others[start : start + PACKAGES_A_COMMIT])
 
 
 def _refuse_uncalibrated(measured: Measured) -> None:

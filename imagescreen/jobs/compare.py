@@ -16,6 +16,7 @@ from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.workbench import Workbench, second_screener
 from imagescreen.references.following import Followed, advance
 from imagescreen.references.hash_following import HashFollowing
+from imagescreen.references.word_following import WordFollowing
 from imagescreen.screening.answer import Disposition
 from imagescreen.screening.package import SubmittedPicture
 from imagescreen.screening.screener import Screener
@@ -126,7 +127,8 @@ def _screener_of(bench: Workbench, version: str, encoder: Encoder) -> Iterator[S
             moment = now()
             # Copies are found by hashes whatever the model, so both sides have them.
             hashes = HashFollowing().advance(session, moment)
-            served = replace(advance(session, opened, moment).served, hashes=hashes)
+            words = WordFollowing().advance(session, encoder, moment)
+            served = replace(advance(session, opened, moment).served, hashes=hashes, words=words)
         screener = second_screener(bench, Serving(served))
         stack.callback(screener.close)
         yield screener

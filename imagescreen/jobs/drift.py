@@ -1,7 +1,8 @@
 """Watches what references that come between builds do to the promised rates: a light thread of every server process.
 
 Thresholds stay those of the version, but references that were added since can lift the highest scores of ordinary
-packages over them. Only the new pictures are compared with the packages' vectors, a map of the version's file.
+packages over them. Only the new pictures are compared with the packages' vectors, a map of the version's file; and with
+the background, since one that is there too would lower the scores of whatever resembles it.
 """
 
 import threading
@@ -20,8 +21,8 @@ from imagescreen.calibration.scale import Scale
 from imagescreen.calibration.thresholds import Scores, Thresholds, above_any
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferenceRow
-from imagescreen.jobs.measure import SAME_PICTURE
-from imagescreen.matching import IndexSnapshot
+from imagescreen.jobs.measure import SAME_PICTURE, words_of_packages
+from imagescreen.matching import IndexSnapshot, WordMatcher
 from imagescreen.matching.picture_set import reference_id_of
 from imagescreen.references.facts import ReferenceKind
 from imagescreen.references.loading import lower_priority_of_thread
@@ -50,17 +51,20 @@ class RateDrift(msgspec.Struct, frozen=True):
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """What `added_pictures` of known items since the version do to the rates; `hold` is null where nothing is held.
+    """What `added_pictures` of known items since the version, and words, do to the rates; `hold` is null where nothing
+    is held.
 
+    `in_background`: how many of them the background nearly has, which the next build leaves out of it.
     What was withdrawn is not taken off before the next build, so that the expected rates are at most too high.
     """
 
     added_pictures: int
+    in_background: int
     review: RateDrift
     hold: RateDrift | None
 
     def sentence(self) -> str | None:
-        """What to do, when a rate has moved."""
+        """What to do, when a rate has moved or what came is in the background."""
         told: list[str] = []
         for name, rate in (("review", self.review), ("hold", self.hold)):
             if rate is not None and rate.moved:
@@ -68,15 +72,22 @@ class Drift(msgspec.Struct, frozen=True):
                     f"of ordinary packages {rate.expected:.2%} are expected to go to {name}, where {rate.at_build:.2%} "
                     f"were measured and {rate.promised:.2%} promised"
                 )
+        if self.in_background:
+            told.append(
+                f"the background nearly has {self.in_background} of the pictures that were added, so that what "
+                "resembles them scores too low"
+            )
         return f"{'; '.join(told)}: run scripts/reindex.py" if told else None
 
 
 class DriftWatch:
     """`state` is what the last look found; None before calibration, and before the first look."""
 
-    def __init__(self, database: Database, serving: Serving) -> None:
+    def __init__(self, database: Database, serving: Serving, *, near_duplicate: float) -> None:
+        """`near_duplicate`: similarity from which on the background nearly has a picture."""
         self._database = database
         self._serving = serving
+        self._near_duplicate = near_duplicate
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._log = structlog.get_logger("imagescreen.drift")
@@ -100,8 +111,9 @@ class DriftWatch:
             self._watched = self.state = None
             return
         if self._watched is None or self._watched.scale is not scale:
-            self._watched = _Watched(scale, scale.thresholds, scale.ordinary)
-        if self._watched.take(served.snapshot, self._categories, self._stop):
+            self._watched = _Watched(scale, scale.thresholds, scale.ordinary, self._near_duplicate)
+        # Both are looked at, so not with `or`.
+        if self._watched.take(served.snapshot, self._categories, self._stop) | self._watched.take_words(served.words):
             before, self.state = self.state, self._watched.drift()
             told = self.state.sentence()
             if told is not None and (before is None or before.sentence() is None):
@@ -136,15 +148,19 @@ class DriftWatch:
 class _Watched:
     """The highest scores of one version's ordinary packages, with what came since."""
 
-    def __init__(self, scale: Scale, thresholds: Thresholds, ordinary: OrdinaryPackages) -> None:
+    def __init__(self, scale: Scale, thresholds: Thresholds, ordinary: OrdinaryPackages, near_duplicate: float) -> None:
         self.scale = scale
+        self._near_duplicate = near_duplicate
         self._thresholds = thresholds
         self._ordinary = ordinary
         self._highest: dict[str, Scores] = {name: scores.copy() for name, scores in ordinary.highest.items()}
         self._known_items = np.zeros(len(ordinary), np.bool_)
         self._seen = np.empty(0, np.int64)
         self._snapshot: IndexSnapshot | None = None
+        self._words: WordMatcher | None = None
+        self._by_words = ordinary.words
         self._added = 0
+        self._in_background = 0
 
     def take(self, snapshot: IndexSnapshot, categories_of: _CategoriesOf, stop: threading.Event) -> bool:
         """Whether there was anything to look at; a picture is looked at once."""
@@ -166,10 +182,19 @@ class _Watched:
         self._snapshot = snapshot
         return True
 
+    def take_words(self, words: WordMatcher) -> bool:
+        """Whether they are others than before. All of them are looked at, so what was withdrawn is taken off."""
+        if words is self._words:
+            return False
+        self._words = words
+        self._by_words = words_of_packages(words, self._ordinary.vectors, self._ordinary.starts, self.scale)
+        return True
+
     def drift(self) -> Drift:
         thresholds = self._thresholds
         return Drift(
             self._added,
+            self._in_background,
             self._rate("review", thresholds.rates.review),
             self._rate("hold", thresholds.rates.hold) if thresholds.total.hold.measured is not None else None,
         )
@@ -188,9 +213,12 @@ class _Watched:
             before = self._highest.get(category)
             self._highest[category] = scores if before is None else np.maximum(before, scores)
         self._added += len(known)
+        if self.scale.normaliser is not None:
+            nearest = self.scale.normaliser.highest(vectors[known])
+            self._in_background += int(np.count_nonzero(nearest >= self._near_duplicate))
 
     def _rate(self, name: str, promised: float) -> RateDrift:
-        at_build = float(np.mean(above_any(self._ordinary.highest, self._thresholds, name)))
-        above = above_any(self._highest, self._thresholds, name)[~self._known_items]
+        at_build = float(np.mean(above_any(self._ordinary.highest, self._ordinary.words, self._thresholds, name)))
+        above = above_any(self._highest, self._by_words, self._thresholds, name)[~self._known_items]
         expected = float(np.mean(above)) if len(above) else 0.0
         return RateDrift(promised, at_build, expected, abs(expected - at_build) > TOLERANCE * promised)

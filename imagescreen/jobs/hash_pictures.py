@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from imagescreen.database.feed import ChangeKind, append_change, now
+from imagescreen.database.feed import ChangeKind, append_change, lock_feed, now
 from imagescreen.database.hashes import count_without_pdq, pictures_without_pdq
 from imagescreen.database.tables import ReferenceHashRow
 from imagescreen.errors import BrokenInstallation, ImagescreenError, WrongUse
@@ -75,6 +75,7 @@ def _row(picture_id: int, reference_id: UUID, found: PictureHash) -> ReferenceHa
 
 def _store(store: Store, rows: list[ReferenceHashRow]) -> None:
     with store.database.write() as session:
+        lock_feed(session)
         # Another process may have been hashing the same pictures.
         there = set(
             session.scalars(

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from imagescreen.calibration.normalisation import Normalisation, Normaliser
 from imagescreen.calibration.ordinary import OrdinaryPackages, highest_of_packages
 from imagescreen.calibration.scale import RAW_SCORES, Scale
-from imagescreen.calibration.thresholds import Thresholds, measure_thresholds
+from imagescreen.calibration.thresholds import Scores, Thresholds, WordScores, measure_thresholds
 from imagescreen.database.background_set import background_version
 from imagescreen.errors import InvalidContent
 from imagescreen.jobs.progress import Progress
+from imagescreen.matching import WordMatcher
 from imagescreen.screening.policy import Wishes
 
 SAME_PICTURE = 0.999
@@ -44,7 +45,7 @@ class Measured:
     `left_out`: background pictures that have become near-duplicates of references, by name. `known_items`: ordinary
     packages left out because they show a known item, `in_background`: because they show a background picture, and
     `lost`: because their pictures can no longer be embedded. `unused_shares`: categories that the policy gives a share
-    and that have no references.
+    and that have no references. `without_words`: references described in words that were left out for lack of a vector.
     """
 
     scale: Scale = RAW_SCORES
@@ -54,6 +55,7 @@ class Measured:
     in_background: int = 0
     lost: int = 0
     unused_shares: Sequence[str] = ()
+    without_words: int = 0
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -65,6 +67,7 @@ def measure(
     vectors: NDArray[np.float32],
     labels: NDArray[np.int32],
     categories: Sequence[str],
+    words: WordMatcher,
     *,
     fingerprint: str,
     wishes: Wishes,
@@ -74,7 +77,8 @@ def measure(
     """Against the pictures `vectors` (n, d), whose rows in `categories` are `labels` (n,); -1 for a picture of no known
     item. `vectors` may be a file mapped into memory: it is read once, in order.
 
-    Background pictures with a similarity of `near_duplicate` or more to any of them are left out.
+    Background pictures with a similarity of `near_duplicate` or more to any of them are left out. `words` are those of
+    described references.
     """
     asked = np.concatenate([ordinary.vectors, ordinary.background])
     best = _best_by_label(asked, vectors, labels, len(categories), progress)
@@ -90,15 +94,16 @@ def measure(
         )
     if not len(ordinary.sizes):
         why = "there are no calibration packages: run scripts/calibrate.py"
-        return Measured(scale, why, left_out, lost=ordinary.lost)
+        return Measured(scale, why, left_out, lost=ordinary.lost, without_words=len(words.lacking))
     by_category = {categories[row]: best[row, : len(ordinary.vectors)] for row in present}
-    return _calibrated(ordinary, scale, by_category, left_out, fingerprint=fingerprint, wishes=wishes)
+    return _calibrated(ordinary, scale, by_category, words, left_out, fingerprint=fingerprint, wishes=wishes)
 
 
 def _calibrated(
     ordinary: Ordinary,
     scale: Scale,
     similarities: Mapping[str, NDArray[np.float32]],
+    words: WordMatcher,
     left_out: Sequence[str],
     *,
     fingerprint: str,
@@ -120,7 +125,8 @@ def _calibrated(
         category: highest_of_packages(own[rows] - terms[rows], kept_starts) for category, own in similarities.items()
     }
     unused = sorted(wishes.shares.keys() - similarities.keys())
-    left = (left_out, int(known.sum()), int(in_background.sum()), ordinary.lost, unused)
+    left = (left_out, int(known.sum()), int(in_background.sum()), ordinary.lost, unused, len(words.lacking))
+    by_words = words_of_packages(words, ordinary.vectors[rows], kept_starts, scale)
     try:
         thresholds = measure_thresholds(
             highest,
@@ -129,11 +135,19 @@ def _calibrated(
             background=None if scale.normalisation is None else scale.normalisation.background,
             rates=wishes.rates,
             weights=wishes.shares,
+            words=None if by_words is None else WordScores(by_words, len(words), wishes.words.shares()),
         )
     except InvalidContent as error:
         return Measured(scale, error.detail, *left)
-    packages = OrdinaryPackages(ordinary.vectors[rows], terms[rows], kept_starts, highest)
+    packages = OrdinaryPackages(ordinary.vectors[rows], terms[rows], kept_starts, highest, by_words)
     return Measured(Scale(scale.normalisation, scale.normaliser, thresholds, packages), None, *left)
+
+
+def words_of_packages(
+    words: WordMatcher, vectors: NDArray[np.float32], starts: NDArray[np.int64], scale: Scale
+) -> Scores | None:
+    """(n,) the highest score by words of each package, see `OrdinaryPackages`; None when nothing is described."""
+    return highest_of_packages(words.highest(vectors, scale.centre), starts) if len(words) else None
 
 
 def _of_packages(pictures: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.bool_]:

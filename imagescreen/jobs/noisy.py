@@ -5,9 +5,10 @@ and what it decides reaches every server process by the change feed.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from statistics import NormalDist
 from uuid import UUID
 
 import msgspec
@@ -79,8 +80,9 @@ def poisson_limit(expected: float, chance: float) -> int:
     """The least number that a Poisson count of mean `expected` exceeds with a probability of at most `chance`."""
     number, below = 0, math.exp(-expected) if expected < 700 else 0.0
     if not below:
-        # Far from zero the normal approximation is good to a part in a thousand.
-        return math.ceil(expected + 3.1 * math.sqrt(expected) + 1)
+        # Far from zero the normal approximation will do, with a term for the skewness (Cornish and Fisher, 1938).
+        z = NormalDist().inv_cdf(1 - chance)
+        return math.ceil(expected + z * math.sqrt(expected) + (z * z - 1) / 6 + 1)
     term = below
     while 1 - below > chance:
         number += 1
@@ -98,17 +100,20 @@ def update_noisy(store: Store, policy: Policy, *, moment: datetime | None = None
     rules, moment = policy.wishes.noisy, moment or now()
     since = moment - timedelta(days=rules.window_days)
     with store.database.read() as session:
-        screened = session.scalar(select(func.count()).where(ScreeningRow.screened_at >= since)) or 0
         tallies = _tallies(session, since)
         known = {row.reference_id: row for row in session.scalars(select(QuarantineRow))}
+        starts = {since} | {_start(since, row) for row in known.values()}
+        screened = {start: _screened(session, start) for start in starts}
+    # What is in quarantine and flags nothing any more has new counts too.
+    tallies |= {reference_id: _Tally() for reference_id in known if reference_id not in tallies}
     quarantined: list[UUID] = []
     with store.database.write() as session:
         lock_feed(session)
         for reference_id, tally in sorted(tallies.items()):
             before = known.get(reference_id)
-            trusted_at = None if before is None else before.trusted_at
-            counts = _counts(tally, screened, policy.wishes.rates.review, after=trusted_at)
-            if before is not None and trusted_at is None:
+            start = _start(since, before)
+            counts = _counts(tally, screened[start], policy.wishes.rates.review, since=start)
+            if before is not None and before.trusted_at is None:
                 session.get_one(QuarantineRow, reference_id).counts = msgspec.to_builtins(counts)
                 continue
             why = judge(counts, rules)
@@ -162,7 +167,7 @@ def trust(store: Store, reference_id: UUID, *, actor: str | None = None) -> None
         append_change(session, ChangeKind.REFERENCE_TRUSTED, reference_id=reference_id, actor=actor)
 
 
-def _tallies(session: Session, since: datetime) -> Mapping[UUID, _Tally]:
+def _tallies(session: Session, since: datetime) -> dict[UUID, _Tally]:
     tallies: dict[UUID, _Tally] = {}
     for screened_at, answer, decision in _flagged(session, since):
         reasons = msgspec.json.decode(answer, type=_Reasons).reasons
@@ -200,8 +205,17 @@ def _flagged(session: Session, since: datetime) -> Iterator[tuple[datetime, str,
         yield row[0], row[1], row[2]
 
 
-def _counts(tally: _Tally, screened: int, rate: float, *, after: datetime | None) -> ReferenceCounts:
-    counted = [decision for at, decision in tally.flagged if after is None or at > after]
+def _start(since: datetime, known: QuarantineRow | None) -> datetime:
+    """From when on a reference is counted: from its last trust, when that is later."""
+    return since if known is None or known.trusted_at is None else max(since, known.trusted_at)
+
+
+def _screened(session: Session, since: datetime) -> int:
+    return session.scalar(select(func.count()).where(ScreeningRow.screened_at >= since)) or 0
+
+
+def _counts(tally: _Tally, screened: int, rate: float, *, since: datetime) -> ReferenceCounts:
+    counted = [decision for at, decision in tally.flagged if at >= since]
     return ReferenceCounts(
         screened=screened,
         flagged=len(counted),

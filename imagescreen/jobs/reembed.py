@@ -16,13 +16,16 @@ from imagescreen.database.calibration_set import (
     calibration_pictures_without_vector,
     count_calibration_pictures_without_vector,
 )
+from imagescreen.database.feed import lock_feed
 from imagescreen.database.matchable import count_without_vector, pictures_without_vector
 from imagescreen.database.tables import BackgroundVectorRow, CalibrationVectorRow, ReferenceVectorRow
 from imagescreen.database.vectors import to_blob
+from imagescreen.database.words import phrases_without_vector
 from imagescreen.embedding.encoder import Encoder
 from imagescreen.errors import BrokenInstallation, ImagescreenError
 from imagescreen.jobs.progress import Progress
 from imagescreen.jobs.workbench import Workbench
+from imagescreen.references.words import embed_phrases
 
 CHUNK = 64
 """Pictures in one commit, and in one batch of the model."""
@@ -39,8 +42,8 @@ class _Task:
 
 
 def reembed(bench: Workbench, encoder: Encoder, progress: Progress) -> int:
-    """Gives every reference, calibration and background picture whose bytes are kept a vector of `encoder`, and returns
-    how many lacked one.
+    """Gives every reference, calibration and background picture whose bytes are kept a vector of `encoder`, and the
+    phrases of described references where it has a text side, and returns how many lacked one.
 
     Raises BrokenInstallation that names the picture whose stored bytes are gone or damaged.
     """
@@ -67,7 +70,20 @@ def reembed(bench: Workbench, encoder: Encoder, progress: Progress) -> int:
         ),
         lambda key, vector: BackgroundVectorRow(background_picture_id=key, fingerprint=fingerprint, vector=vector),
     )
-    return sum(_embed_all(bench, encoder, task, progress) for task in (references, ordinary, background))
+    pictures = sum(_embed_all(bench, encoder, task, progress) for task in (references, ordinary, background))
+    return pictures + (_embed_phrases(bench, encoder, progress) if encoder.has_text else 0)
+
+
+def _embed_phrases(bench: Workbench, encoder: Encoder, progress: Progress) -> int:
+    with bench.database.read() as session:
+        missing = phrases_without_vector(session, fingerprint=encoder.fingerprint)
+    for start in range(0, len(missing), CHUNK):
+        vectors = embed_phrases(encoder, missing[start : start + CHUNK])
+        with bench.database.write() as session:
+            lock_feed(session)
+            vectors.store(session)
+        progress(f"embedding words with {encoder.name}", min(start + CHUNK, len(missing)), len(missing))
+    return len(missing)
 
 
 def _embed_all(bench: Workbench, encoder: Encoder, task: _Task, progress: Progress) -> int:

@@ -20,6 +20,19 @@ def rebuild(
     policy: Policy,
     *,
     built_by: str,
+    progress: Progress = silent,
+) -> Built:
+    """`build_current`, and tidies up."""
+    built = build_current(store, policy, built_by=built_by, progress=progress)
+    tidy(store, progress)
+    return built
+
+
+def build_current(
+    store: Store,
+    policy: Policy,
+    *,
+    built_by: str,
     check: Callable[[Measured], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Built:
@@ -38,7 +51,6 @@ def rebuild(
     built = build_version(store, policy, space, built_by=built_by, check=check, progress=progress)
     if not activate_built(store, built.manifest, seen=current, actor=built_by):
         raise Conflict(f"references were added with another model than {name!r} meanwhile: run the command again")
-    tidy(store, progress)
     return built
 
 
@@ -62,12 +74,11 @@ def reindex(
     *,
     model: str | None = None,
     built_by: str,
-    check: Callable[[Measured], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Built:
     """`rebuild`, or `ModelChange` with `model`, without asking; this process serves the new version when it returns."""
     if model is None:
-        built = rebuild(bench, bench.policy, built_by=built_by, check=check, progress=progress)
+        built = rebuild(bench, bench.policy, built_by=built_by, progress=progress)
     else:
         change = ModelChange(bench, model, built_by=built_by, progress=progress)
         built = change.build()

@@ -85,7 +85,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
         stack.callback(follower.close)
         folding = Folding(settings, database, follower)
         stack.callback(folding.close)
-        drift = DriftWatch(database, follower.serving)
+        drift = DriftWatch(database, follower.serving, near_duplicate=settings.near_duplicate_similarity)
         stack.callback(drift.close)
         writer = GroupCommit(database)
         stack.callback(writer.close)
@@ -115,7 +115,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
             follower=follower,
             folding=folding,
             drift=drift,
-            catalogue=Catalogue(database, files, on_change=follower.catch_up),
+            catalogue=Catalogue(database, files, on_change=follower.catch_up, serving=follower.serving),
             enrolment=enrolment,
             record=record,
             screener=screener,

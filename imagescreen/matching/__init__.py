@@ -12,13 +12,17 @@ from imagescreen.matching.shared_search import SharedSearch
 from imagescreen.matching.snapshot import IndexSnapshot
 from imagescreen.matching.threads import set_search_threads
 from imagescreen.matching.versions import BrokenVersion, IndexVersion, delete_version, list_versions, open_version
+from imagescreen.matching.words import NO_WORDS, DescribedReference, Fit, WordMatcher
 
 __all__ = [
+    "NO_WORDS",
     "BrokenVersion",
     "Copy",
+    "DescribedReference",
     "Draft",
     "FileRecord",
     "FilesNow",
+    "Fit",
     "HashQuery",
     "HashSnapshot",
     "IndexSnapshot",
@@ -29,6 +33,7 @@ __all__ = [
     "ReferenceHash",
     "SharedSearch",
     "VersionManifest",
+    "WordMatcher",
     "delete_version",
     "drafting",
     "list_versions",

@@ -3,7 +3,7 @@
 Like the index, it is told of changes and knows no database. Unlike it, it is whole in memory: 140 bytes a picture.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
@@ -160,7 +160,13 @@ class HashSnapshot:
 
     @classmethod
     def of(cls, hashes: Sequence[ReferenceHash]) -> Self:
-        return cls(_Hashes.of_hashes(hashes), _Hashes.of_hashes([]))
+        return cls.of_parts([hashes])
+
+    @classmethod
+    def of_parts(cls, parts: Iterable[Sequence[ReferenceHash]]) -> Self:
+        """As `of`, with one part at a time in memory."""
+        none = _Hashes.of_hashes([])
+        return cls(_Hashes.joined([none, *(_Hashes.of_hashes(part) for part in parts)]), none)
 
     def with_changes(self, reference_ids: Collection[UUID], hashes: Sequence[ReferenceHash]) -> Self:
         """`hashes` are all that the references `reference_ids` have now; theirs of before do not count any more.

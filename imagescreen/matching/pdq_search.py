@@ -7,6 +7,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from imagescreen.matching.threads import SEARCH_THREADS
+
 BYTES = 32
 MAX_DISTANCE = 31
 
@@ -48,6 +50,8 @@ class FlatSearch:
     def within(self, queries: NDArray[np.uint8], max_distance: int) -> Hits:
         if not self.index.ntotal:
             return _joined([])
+        # One: there are never so many hashes here that several would pay, and each caller's would be its own.
+        SEARCH_THREADS.apply(0)
         ends, distances, rows = self.index.range_search(np.ascontiguousarray(queries), max_distance + 1)
         found = np.repeat(np.arange(len(queries)), np.diff(ends).astype(np.int64))
         return found, rows.astype(np.int64), distances.astype(np.int64)

@@ -1,5 +1,6 @@
 """The structure of an index: the one place that chooses it, builds it and opens it."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -26,7 +27,13 @@ SQ8_UP_TO = 500_000
 """Pictures. A core takes 85 ns for a code of 512 dimensions, so about 40 ms for one query."""
 
 TARGET_RECALL = 0.99
-"""Of the 10 nearest, for lists of which only some are looked at; near copies must all be found."""
+"""Of the 10 nearest, for lists of which only some are looked at."""
+
+TARGET_COPIES = 0.995
+"""Of near copies, whose original is to be found."""
+
+_LIKELY = 1.0
+"""Standard errors below the sample's mean; the recall of all queries is higher five times in six."""
 
 _LEAST_PROBES = 8
 _RECALL_DEPTH = 128
@@ -95,7 +102,7 @@ def build(index_type: IndexType, folder: Path, pictures: int, dimension: int, pr
     if isinstance(structure, IvfSq8Search):
         parameters["probes"], recall = _least_probes(structure, vectors, sample)
     else:
-        recall, _ = _recall(structure, vectors, sample, 1)
+        recall = _recall(structure, vectors, sample, 1).mean
     return Built(index_type, parameters, recall, len(sample.queries))
 
 
@@ -120,24 +127,48 @@ def open_structure(
     return open_ivf_sq8(folder / INDEX_FILE, rows, dimension, error, probes)
 
 
+@dataclass(frozen=True, slots=True)
+class _Recall:
+    """`mean` of the sample, `least` that of all queries is likely to be, and the share of near copies found."""
+
+    mean: float
+    least: float
+    copies: float
+
+    @property
+    def suffices(self) -> bool:
+        return self.least >= TARGET_RECALL and self.copies >= TARGET_COPIES
+
+
 def _least_probes(structure: IvfSq8Search, vectors: NDArray[np.float32], sample: Sample) -> tuple[int, float]:
-    """The least probes that reach the target, doubled each time and at last all lists, and their recall.
+    """About the least probes that reach the target, and their recall: doubled each time, then halved in between.
 
     `structure` looks at one list at a time so far. All lists together miss nothing.
     """
     probes = min(_LEAST_PROBES, structure.lists)
-    recall, copies = _recall(structure, vectors, sample, probes)
-    while probes < structure.lists and (recall < TARGET_RECALL or copies < 1):
-        probes *= 2
-        recall, copies = _recall(structure, vectors, sample, probes)
-    return probes, recall
+    recall = _recall(structure, vectors, sample, probes)
+    too_few = probes
+    while probes < structure.lists and not recall.suffices:
+        too_few, probes = probes, min(2 * probes, structure.lists)
+        recall = _recall(structure, vectors, sample, probes)
+    while probes - too_few > probes // 8:
+        between = (too_few + probes) // 2
+        tried = _recall(structure, vectors, sample, between)
+        if tried.suffices:
+            probes, recall = between, tried
+        else:
+            too_few = between
+    return probes, recall.mean
 
 
-def _recall(structure: Structure, vectors: NDArray[np.float32], sample: Sample, effort: int) -> tuple[float, float]:
+def _recall(structure: Structure, vectors: NDArray[np.float32], sample: Sample, effort: int) -> _Recall:
     # Only what may count is read: rows of millions of vectors lie all over the disk.
     found = _at_least(structure, sample.queries, sample.tenth[:, np.newaxis], effort)
     copies = _at_least(structure, sample.copies, np.float32(NEAR_COPY), effort)
-    return round(sample.recall(vectors, found), 5), sample.copies_found(vectors, copies)
+    shares = sample.recall(vectors, found)
+    spread = shares.std() / math.sqrt(max(1, len(shares)))
+    mean = float(shares.mean()) if len(shares) else 1.0
+    return _Recall(round(mean, 5), mean - _LIKELY * float(spread), sample.copies_found(vectors, copies))
 
 
 def _at_least(

@@ -13,8 +13,17 @@ from imagescreen.database.files import PictureFiles
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferencePictureRow, ReferenceRow
 from imagescreen.errors import Conflict, InvalidContent, NotFound
-from imagescreen.references.facts import ReferenceFacts, ReferenceKind, ReferenceState, changed_facts, facts_from_json
+from imagescreen.references.facts import (
+    WORD_NAMES,
+    ReferenceFacts,
+    ReferenceKind,
+    ReferenceState,
+    changed_facts,
+    facts_from_json,
+)
 from imagescreen.references.stored import StoredReference, columns_of, difference, facts_of, stored_reference
+from imagescreen.references.words import PhraseVectors, check_text_side, embed_phrases, phrases_of
+from imagescreen.serving.state import Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +46,21 @@ _LOADED = (
 
 
 class Catalogue:
-    """`on_change` is called after each committed change, so that it takes effect in this process at once."""
+    """`on_change` is called after each committed change, so that it takes effect in this process at once.
 
-    def __init__(self, database: Database, files: PictureFiles, *, on_change: Callable[[], None]) -> None:
+    New words are embedded with what `serving` serves. Without it, in a script that loads no model, servers do that when
+    they take notice.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        files: PictureFiles,
+        *,
+        on_change: Callable[[], None],
+        serving: Serving | None = None,
+    ) -> None:
+        self._serving = serving
         self._database = database
         self._files = files
         self._on_change = on_change
@@ -66,6 +87,7 @@ class Catalogue:
 
         Raises NotFound, or InvalidContent naming the field.
         """
+        phrases = self._embedded(reference_id, patch)
         with self._database.write() as session:
             row = _row(session, reference_id, lock=True)
             before = facts_of(row)
@@ -74,6 +96,11 @@ class Catalogue:
                 raise InvalidContent("`suspended_until` lies in the past: the reference would match again at once")
             values = columns_of(facts)
             changed = difference(before, values)
+            if "words" in changed and not facts.words and not row.hashes and not _present(row):
+                raise InvalidContent(
+                    "its words are all that this reference matches by: add a picture first, "
+                    'or retire the reference with {"state": "retired"}'
+                )
             if changed:
                 for name in changed:
                     setattr(row, name, values[name])
@@ -85,23 +112,42 @@ class Catalogue:
                     actor=actor or changed.get("submitted_by"),
                     details=changed,
                 )
+                if phrases is not None:
+                    phrases.store(session)
             session.flush()
             answer = _stored(row)
         self._on_change()
         return answer
 
+    def _embedded(self, reference_id: UUID, patch: dict[str, Any]) -> PhraseVectors | None:
+        """The vectors of the phrases that a patch brings, made before the database is written to, so that nobody waits.
+
+        Raises what `change` raises, InvalidContent for words that the model cannot use.
+        """
+        if self._serving is None or patch.keys().isdisjoint(WORD_NAMES):
+            return None
+        with self._database.read() as session:
+            before = facts_of(_row(session, reference_id))
+        facts = changed_facts(facts_from_json(before), patch)
+        if all(getattr(facts, name) == before[name] for name in WORD_NAMES) or not facts.words:
+            return None
+        encoder = self._serving.current().batcher.encoder
+        check_text_side(encoder, facts)
+        return embed_phrases(encoder, phrases_of(facts))
+
     def remove_picture(self, reference_id: UUID, picture_id: int, *, actor: str | None = None) -> None:
         """The picture stops matching; its id stays in old screenings and is never used again.
 
-        Raises NotFound; Conflict for the last picture, because a reference without one can never match.
+        Raises NotFound; Conflict for the last picture, because a reference without one, and without words, can never
+        match.
         """
         with self._database.write() as session:
             row = _row(session, reference_id, lock=True)
-            present = [picture for picture in row.pictures if picture.removed_at is None]
+            present = _present(row)
             picture = next((picture for picture in present if picture.id == picture_id), None)
             if picture is None:
                 raise NotFound(f"reference {reference_id} has no picture {picture_id}")
-            if len(present) == 1:
+            if len(present) == 1 and not row.words:
                 raise Conflict(
                     f"picture {picture_id} is the last one of reference {reference_id}: add another first, "
                     'or retire the reference with {"state": "retired"}'
@@ -129,6 +175,10 @@ class Catalogue:
         if picture is None:
             raise NotFound(f"reference {reference_id} has no picture {picture_id}")
         return self._files.get(picture.sha256), picture.format
+
+
+def _present(row: ReferenceRow) -> list[ReferencePictureRow]:
+    return [picture for picture in row.pictures if picture.removed_at is None]
 
 
 def _row(session: Session, reference_id: UUID, *, lock: bool = False) -> ReferenceRow:

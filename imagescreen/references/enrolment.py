@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
@@ -20,6 +19,7 @@ from imagescreen.database.index_versions import current_version
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferenceHashRow, ReferencePictureRow, ReferenceRow, ReferenceVectorRow
 from imagescreen.database.vectors import to_blob
+from imagescreen.database.words import is_described
 from imagescreen.errors import (
     Conflict,
     DuplicatePicture,
@@ -32,8 +32,10 @@ from imagescreen.errors import (
 from imagescreen.pictures import PdqHasher, PictureHash, PictureHeader, PictureReader
 from imagescreen.references.facts import ReferenceFacts
 from imagescreen.references.follower import Follower
+from imagescreen.references.near_duplicates import JustAdded, NearDuplicate
 from imagescreen.references.owners import Owner, owners_of
 from imagescreen.references.stored import columns_of
+from imagescreen.references.words import check_text_side, embed_phrases, phrases_of
 from imagescreen.serving.embed import embed_each, prepare_and_hash
 from imagescreen.serving.state import Served
 
@@ -53,15 +55,6 @@ class NewPicture:
 class NewReference:
     facts: ReferenceFacts
     pictures: Sequence[NewPicture]
-
-
-class NearDuplicate(msgspec.Struct, frozen=True):
-    """A warning: a new picture nearly equals one of another reference."""
-
-    picture: str
-    reference_id: UUID
-    title: str
-    similarity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +112,34 @@ class Enrolment:
         with self._database.read() as session:
             return {**owners_of(session, sha256s, removed=True), **owners_of(session, sha256s)}
 
+    def is_described(self, facts: ReferenceFacts) -> bool:
+        """Whether a reference, in any state, has this title and just these words."""
+        with self._database.read() as session:
+            return is_described(session, facts.title, facts.words, facts.contrast_words)
+
     def add(self, new: Sequence[NewReference]) -> list[Enrolled | ImagescreenError]:
         """Adds up to `MAX_REFERENCES_A_COMMIT` references in one commit; each gets its result or the reason why not.
 
         Takes effect in this process before it returns. Raises Unavailable when the model is being switched.
         """
         served = self._follower.serving.current()
-        embedded = self._embed_all(served, [reference.pictures for reference in new])
+        embedded = self._embed_all(served, [self._offered(served, reference) for reference in new])
+        phrases = embed_phrases(
+            served.batcher.encoder,
+            [
+                phrase
+                for reference, item in zip(new, embedded, strict=True)
+                if not isinstance(item, ImagescreenError)
+                for phrase in phrases_of(reference.facts)
+            ],
+        )
         near = self._near_duplicates(served, embedded)
         results: list[Enrolled | ImagescreenError] = []
-        earlier = _JustAdded(self._near)
+        earlier = JustAdded(self._near)
         self._store_files([picture for item in embedded if not isinstance(item, ImagescreenError) for picture in item])
         with self._database.write() as session:
             self._check_model(session, served)
+            phrases.store(session)
             for position, reference in enumerate(new):
                 pictures = embedded[position]
                 if isinstance(pictures, ImagescreenError):
@@ -164,6 +172,8 @@ class Enrolment:
         Raises NotFound, InvalidContent, or DuplicatePicture for those that another reference has.
         """
         served = self._follower.serving.current()
+        if not pictures:
+            raise InvalidContent("there are no pictures to add: send at least one")
         (embedded,) = self._embed_all(served, [pictures])
         if isinstance(embedded, ImagescreenError):
             raise embedded
@@ -201,12 +211,25 @@ class Enrolment:
         self._follower.catch_up()
         return warnings
 
+    def _offered(self, served: Served, reference: NewReference) -> Sequence[NewPicture] | InvalidContent:
+        """Its pictures, or why it could never match."""
+        try:
+            check_text_side(served.batcher.encoder, reference.facts)
+        except InvalidContent as error:
+            return error
+        if not reference.pictures and not reference.facts.words:
+            return InvalidContent(f"a reference needs 1 to {self._max_pictures} pictures, or `words`")
+        return reference.pictures
+
     def _embed_all(
-        self, served: Served, new: Sequence[Sequence[NewPicture]]
+        self, served: Served, new: Sequence[Sequence[NewPicture] | ImagescreenError]
     ) -> list[list[_Embedded] | ImagescreenError]:
         """Reads everything first, then embeds all good pictures together; each item has its own fate."""
         read: list[list[_Read] | ImagescreenError] = []
         for pictures in new:
+            if isinstance(pictures, ImagescreenError):
+                read.append(pictures)
+                continue
             try:
                 read.append(self._read(served, pictures))
             except ImagescreenError as error:
@@ -242,8 +265,8 @@ class Enrolment:
 
     def _read(self, served: Served, pictures: Sequence[NewPicture]) -> list[_Read]:
         """Raises InvalidContent that names every picture that cannot be used."""
-        if not 1 <= len(pictures) <= self._max_pictures:
-            raise InvalidContent(f"a reference needs 1 to {self._max_pictures} pictures, not {len(pictures)}")
+        if len(pictures) > self._max_pictures:
+            raise InvalidContent(f"a reference has at most {self._max_pictures} pictures, not {len(pictures)}")
         read: dict[str, _Read] = {}
         problems: list[str] = []
         for new in pictures:
@@ -358,25 +381,6 @@ class Enrolment:
             NearDuplicate(name, reference_id, titles[reference_id], round(similarity, 4))
             for name, reference_id, similarity in near
             if reference_id in titles
-        ]
-
-
-class _JustAdded:
-    """References of the same commit: they are not in the index yet, and may be near-duplicates of each other."""
-
-    def __init__(self, near: float) -> None:
-        self._near = near
-        self._added: list[tuple[UUID, str, NDArray[np.float32]]] = []
-
-    def remember(self, reference_id: UUID, title: str, pictures: Sequence[_Embedded]) -> None:
-        self._added.append((reference_id, title, np.stack([picture.vector for picture in pictures])))
-
-    def near(self, pictures: Sequence[_Embedded]) -> list[NearDuplicate]:
-        return [
-            NearDuplicate(picture.name, reference_id, title, round(best, 4))
-            for picture in pictures
-            for reference_id, title, vectors in self._added
-            if (best := float((vectors @ picture.vector).max())) >= self._near
         ]
 
 

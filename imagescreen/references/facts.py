@@ -17,6 +17,7 @@ Code = Annotated[
 ]
 HtsPrefix = Annotated[str, Meta(pattern=r"^[0-9]{2,10}(\.[0-9]{1,4}){0,3}$", max_length=16, examples=["4202.21"])]
 AwareDateTime = Annotated[datetime, Meta(tz=True)]
+Phrases = Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=20)]
 
 
 class ReferenceKind(StrEnum):
@@ -82,6 +83,13 @@ class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ) = None
     notes: Paragraph | None = None
     look_alikes: Annotated[list[UUID], Meta(max_length=100)] = []
+    words: Annotated[
+        Phrases,
+        Meta(description="Phrasings of what a picture of it shows.", examples=[["a photo of a revolver", "a handgun"]]),
+    ] = []
+    contrast_words: Annotated[
+        Phrases, Meta(description="What it must not be confused with.", examples=[["a photo of a hair dryer"]])
+    ] = []
     submitted_by: (
         Annotated[Line, Meta(description="As told by the caller; unverified while there are no accounts.")] | None
     ) = None
@@ -97,9 +105,24 @@ class ReferenceFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
                 raise ValueError(f"`{name}` must lie in the years 1900 to 9998")
         if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
             raise ValueError("`valid_until` must be later than `valid_from`")
+        self._check_words()
+
+    def _check_words(self) -> None:
+        told = [*self.words, *self.contrast_words]
+        if any(not phrase.strip() for phrase in told):
+            raise ValueError("a phrasing in `words` or `contrast_words` is empty")
+        if len(set(told)) < len(told):
+            raise ValueError("a phrasing comes twice in `words` and `contrast_words`")
+        if self.contrast_words and not self.words:
+            raise ValueError("`contrast_words` say what `words` must not be confused with: tell `words` as well")
+        if self.words and self.kind is not ReferenceKind.KNOWN_ITEM:
+            raise ValueError(
+                "`words` are for known items only: what merely fits words must not clear or lower anything"
+            )
 
 
 FACT_NAMES: tuple[str, ...] = ReferenceFacts.__struct_fields__
+WORD_NAMES = ("words", "contrast_words")
 
 
 def facts_from_json(data: dict[str, Any]) -> ReferenceFacts:
@@ -125,7 +148,7 @@ def changed_facts(facts: ReferenceFacts, patch: dict[str, Any]) -> ReferenceFact
     return facts_from_json(merged)
 
 
-_LISTS = ("agencies", "hts_prefixes", "look_alikes")
+_LISTS = ("agencies", "hts_prefixes", "look_alikes", *WORD_NAMES)
 _MOMENTS = ("valid_from", "valid_until", "suspended_until")
 
 

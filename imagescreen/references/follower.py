@@ -27,6 +27,7 @@ from imagescreen.references.following import Followed, advance
 from imagescreen.references.hash_following import HashFollowing
 from imagescreen.references.heartbeat import Heartbeat
 from imagescreen.references.loading import MAX_TURN_WAIT_S, BackgroundLoading, Refused, loading_turn
+from imagescreen.references.word_following import WordFollowing
 from imagescreen.serving.loader import Loader
 from imagescreen.serving.state import Served, Serving
 
@@ -91,6 +92,7 @@ class Follower:
         self.process_id = uuid7()
         self._started_at = now()
         self._hashes = HashFollowing()
+        self._words = WordFollowing()
         self._followed = self._first()
         self.serving = Serving(self._followed.served)
         self.poll()
@@ -105,7 +107,8 @@ class Follower:
             with self._database.read() as session:
                 followed = advance(session, chosen, moment)
                 hashes = self._hashes.advance(session, moment)
-            self._serve(replace(followed, served=replace(followed.served, hashes=hashes)))
+                words = self._words.advance(session, followed.served.batcher.encoder, moment)
+            self._serve(replace(followed, served=replace(followed.served, hashes=hashes, words=words)))
             self._last_success = time.monotonic()
             self._error = None
             self._close_retired()

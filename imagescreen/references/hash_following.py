@@ -1,7 +1,8 @@
 """Keeps the hashes of reference pictures up with the database: all of them at the first look, then what changed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 
 from sqlalchemy.orm import Session
 
@@ -10,6 +11,8 @@ from imagescreen.database.hashes import StoredHash, hashes_of, matching_hashes
 from imagescreen.matching import HashSnapshot, ReferenceHash
 from imagescreen.pictures import MIN_PDQ_QUALITY
 from imagescreen.references.following import changed_references
+
+_PART = 10_000
 
 
 class HashFollowing:
@@ -23,13 +26,19 @@ class HashFollowing:
         if self._state is None:
             # Taken first: what is committed meanwhile is followed once more, which is harmless.
             sequence = last_sequence(session)
-            snapshot = HashSnapshot.of(_usable(matching_hashes(session, moment=moment)))
+            snapshot = HashSnapshot.of_parts(_parts(matching_hashes(session, moment=moment)))
         else:
             before, at, judged_at = self._state
             sequence, changed = changed_references(session, at, judged_at, moment)
             snapshot = before.with_changes(changed, _usable(hashes_of(session, changed, moment=moment)))
         self._state = (snapshot, sequence, moment)
         return snapshot
+
+
+def _parts(stored: Iterator[StoredHash]) -> Iterator[list[ReferenceHash]]:
+    """So many at a time that the objects take little memory beside what is made of them."""
+    while part := _usable(islice(stored, _PART)):
+        yield part
 
 
 def _usable(stored: Iterable[StoredHash]) -> list[ReferenceHash]:

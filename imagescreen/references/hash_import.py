@@ -1,11 +1,11 @@
 """References that partners share as hashes, without pictures: a CSV of PDQ or sha256 with the catalogue's columns."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import ChangeKind, append_change, lock_feed, now
@@ -13,12 +13,13 @@ from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferenceHashRow, ReferenceRow
 from imagescreen.errors import InvalidContent
 from imagescreen.pictures import MIN_PDQ_QUALITY
-from imagescreen.references.facts import FACT_NAMES, ReferenceFacts, facts_from_columns
+from imagescreen.references.facts import FACT_NAMES, WORD_NAMES, ReferenceFacts, facts_from_columns
 from imagescreen.references.offers import FLAT_RIGHT_COLUMNS, read_csv
 from imagescreen.references.stored import columns_of
 
 HASH_COLUMNS = ("pdq", "sha256", "quality")
-COLUMNS = (*FACT_NAMES, *FLAT_RIGHT_COLUMNS, *HASH_COLUMNS)
+# Words need a model, and this loads none.
+COLUMNS = (*(name for name in FACT_NAMES if name not in WORD_NAMES), *FLAT_RIGHT_COLUMNS, *HASH_COLUMNS)
 ROWS_A_COMMIT = 100
 
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -98,20 +99,32 @@ def import_hashes(database: Database, offers: Sequence[HashOffer], report: HashR
     """
     with database.write() as session:
         lock_feed(session)
+        known = _references_of(session, offers)
         for offer in offers:
             try:
-                _import(session, offer, report)
+                _import(session, offer, known[_origin(offer)], report)
             except InvalidContent as error:
                 report.rejected.append((offer.name, error.detail))
 
 
-def _import(session: Session, offer: HashOffer, report: HashReport) -> None:
+def _origin(offer: HashOffer) -> tuple[str | None, str | None]:
+    return offer.facts.source, offer.facts.source_reference
+
+
+def _references_of(
+    session: Session, offers: Sequence[HashOffer]
+) -> Mapping[tuple[str | None, str | None], list[ReferenceRow]]:
+    """What there is already, by `source` and `source_reference`; at once, since a look goes through all references."""
+    known: dict[tuple[str | None, str | None], list[ReferenceRow]] = {_origin(offer): [] for offer in offers}
+    origin = tuple_(ReferenceRow.source, ReferenceRow.source_reference)
+    for row in session.scalars(select(ReferenceRow).where(origin.in_(known))):
+        known[row.source, row.source_reference].append(row)
+    return known
+
+
+def _import(session: Session, offer: HashOffer, rows: list[ReferenceRow], report: HashReport) -> None:
+    """`rows` are the references of the offer's origin; a new one is put there."""
     facts = offer.facts
-    rows = session.scalars(
-        select(ReferenceRow).where(
-            ReferenceRow.source == facts.source, ReferenceRow.source_reference == facts.source_reference
-        )
-    ).all()
     if len(rows) > 1:
         raise InvalidContent(
             f"{len(rows)} references have the source {facts.source!r} and the source reference "
@@ -138,6 +151,7 @@ def _import(session: Session, offer: HashOffer, report: HashReport) -> None:
         row = ReferenceRow(**columns_of(facts), created_at=moment, updated_at=moment)
         session.add(row)
         session.flush()
+        rows.append(row)
         kind = ChangeKind.REFERENCE_ADDED
         report.added += 1
     session.add(

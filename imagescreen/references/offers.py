@@ -60,13 +60,15 @@ def _is_picture(path: Path) -> bool:
 
 def _from_csv(path: Path, columns: dict[str, str]) -> Iterator[Offer]:
     """One reference a row; `pictures` are paths relative to the manifest, separated by `;`."""
-    for number, row in read_csv(path, COLUMNS, required=("pictures",)):
+    for number, row in read_csv(path, COLUMNS, required=(), one_of=("pictures", "words")):
         told = {**columns, **{name: value for name, value in row.items() if value}}
         pictures = [path.parent / part.strip() for part in told.pop("pictures", "").split(";") if part.strip()]
         yield _offer(f"row {number}", told, pictures)
 
 
-def read_csv(path: Path, allowed: Sequence[str], *, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def read_csv(
+    path: Path, allowed: Sequence[str], *, required: Sequence[str], one_of: Sequence[str] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, cells by column) of a UTF-8 CSV with a header row. Raises WrongUse for what cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -78,6 +80,8 @@ def read_csv(path: Path, allowed: Sequence[str], *, required: Sequence[str]) -> 
             missing = [name for name in required if name not in header]
             if missing:
                 raise WrongUse(f"{path}: the column {missing[0]!r} is missing")
+            if one_of and not any(name in header for name in one_of):
+                raise WrongUse(f"{path}: the column {' or '.join(map(repr, one_of))} is missing")
             for row in reader:
                 extra = row.pop(None, None)
                 if extra is not None:

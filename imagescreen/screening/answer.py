@@ -42,6 +42,7 @@ class MatchKind(StrEnum):
     RESEMBLES = "resembles"
     NEAR_COPY = "near_copy"
     SAME_PICTURE = "same_picture"
+    DESCRIBED = "described"
 
 
 class ReasonCode(StrEnum):
@@ -49,6 +50,7 @@ class ReasonCode(StrEnum):
     RESEMBLES_REFERENCE_INFORM = "resembles_reference_inform"
     NEAR_COPY_OF_REFERENCE = "near_copy_of_reference"
     SAME_PICTURE_AS_REFERENCE = "same_picture_as_reference"
+    FITS_WORDS_OF_REFERENCE = "fits_words_of_reference"
     SUPPRESSED_BY_NOT_GOODS = "suppressed_by_not_goods"
     LOWERED_BY_GENUINE = "lowered_by_genuine"
     LOWERED_IN_QUARANTINE = "lowered_in_quarantine"
@@ -58,7 +60,8 @@ class ReasonCode(StrEnum):
 
 
 class Match(msgspec.Struct, frozen=True):
-    """One reference that one picture resembles, by its nearest picture, or is a copy of, by the one that it copies.
+    """One reference that one picture resembles, by its nearest picture, or is a copy of, by the one that it copies; or
+    whose words it fits (`described`). A reference with pictures and words may be there once for each.
 
     `similarity` is the cosine of the two vectors, of the reference's nearest picture, `score` the same less what the
     picture resembles of the background; both are null for a reference that was found by a hash alone. `exceeds` says
@@ -67,6 +70,9 @@ class Match(msgspec.Struct, frozen=True):
     a score.
     `distance` is how many of 256 bits of a near copy's PDQ hash differ. `reference_picture_id` is null where a hash
     came without a picture.
+    Of a `described` match `similarity` is the mean cosine of the picture and the reference's phrases, `score` that less
+    what ordinary goods fit them on average and what contrast words fit better, and `phrase` fits best; its numbers have
+    no meaning beside those of other kinds.
     `suppressed_by` names the not_goods reference that beats the match, which then does not flag; `lowered_by` the
     genuine one that beats it, so that it leads to review at most, as does a reference that is `quarantined` for being
     noisy.
@@ -86,6 +92,7 @@ class Match(msgspec.Struct, frozen=True):
     lowered_by: UUID | None = None
     distance: int | None = None
     quarantined: bool = False
+    phrase: str | None = None
 
 
 class PictureResult(msgspec.Struct, frozen=True, omit_defaults=True):

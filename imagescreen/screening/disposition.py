@@ -59,7 +59,7 @@ def decide(
             worst = _worse(worst, Disposition.REVIEW)
     if not pictures:
         reasons.append(Reason(code=ReasonCode.NO_PICTURES, text="the package has no pictures to screen"))
-    if not screened:
+    if not screened and worst is Disposition.CLEAR:
         worst = Disposition.NOT_SCREENABLE
     return Decision(worst, bool(unscreened), reasons)
 
@@ -68,11 +68,13 @@ _RELATIONS = {
     MatchKind.RESEMBLES: "resembles",
     MatchKind.NEAR_COPY: "is a near copy of a picture of",
     MatchKind.SAME_PICTURE: "is the same file as a picture of",
+    MatchKind.DESCRIBED: "fits the words of",
 }
 _CODES = {
     MatchKind.RESEMBLES: ReasonCode.RESEMBLES_REFERENCE,
     MatchKind.NEAR_COPY: ReasonCode.NEAR_COPY_OF_REFERENCE,
     MatchKind.SAME_PICTURE: ReasonCode.SAME_PICTURE_AS_REFERENCE,
+    MatchKind.DESCRIBED: ReasonCode.FITS_WORDS_OF_REFERENCE,
 }
 FLAGGING_CODES = frozenset(_CODES.values())
 """Codes of the reasons that flag a package and name the reference that does."""
@@ -92,7 +94,9 @@ def _of_match(position: int, match: Match, action: str, titles: Mapping[UUID, st
         return Reason(code=code, text=text, position=position, reference_id=match.reference_id)
 
     if match.suppressed_by is not None:
-        text = f"{told}, but '{titles[match.suppressed_by]}' (no goods) clearly more: it does not flag"
+        other = f"'{titles[match.suppressed_by]}' (no goods)"
+        beaten = f"is a copy of {other}" if match.kind is MatchKind.DESCRIBED else f"{other} clearly more"
+        text = f"{told}, but {beaten}: it does not flag"
         return [reason(ReasonCode.SUPPRESSED_BY_NOT_GOODS, text)], Disposition.CLEAR
     if action == "inform":
         text = f"{told}, whose suggested action is to inform: it does not flag"
@@ -104,7 +108,9 @@ def _of_match(position: int, match: Match, action: str, titles: Mapping[UUID, st
         return [reason(_CODES[match.kind], text)], Disposition.REVIEW
     reasons = [reason(_CODES[match.kind], told)]
     if match.lowered_by is not None:
-        text = f"it resembles '{titles[match.lowered_by]}' (genuine) more: '{match.title}' leads to review at most"
+        other = f"'{titles[match.lowered_by]}' (genuine)"
+        beats = f"is a copy of {other}" if match.kind is MatchKind.DESCRIBED else f"resembles {other} more"
+        text = f"it {beats}: '{match.title}' leads to review at most"
         reasons.append(reason(ReasonCode.LOWERED_BY_GENUINE, text))
     if match.quarantined:
         text = f"'{match.title}' is in quarantine, because it flagged too much: it leads to review at most"

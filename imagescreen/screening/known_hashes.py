@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from cachetools import LRUCache
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from imagescreen.database.session import Database
 from imagescreen.database.tables import ScreeningPictureRow
@@ -13,8 +13,16 @@ from imagescreen.errors import PictureProblem
 from imagescreen.pictures import PDQ_BYTES, PdqHasher, PictureHash, PictureHeader, PictureReader
 
 _DECODED_SIDE = 128
-_CHUNK = 500
-_UNUSABLE = PictureHash(np.zeros((8, PDQ_BYTES), np.uint8), 0)
+_LOOKED_AT = 50
+"""Records of one picture: one that listings repeat a million times, hashed or not, must not be read through."""
+
+_RECORDS = (
+    select(ScreeningPictureRow.pdq)
+    .where(ScreeningPictureRow.sha256 == bindparam("sha256"))
+    .limit(_LOOKED_AT)
+    .subquery()
+)
+_FIND = select(_RECORDS.c.pdq).where(_RECORDS.c.pdq.is_not(None)).limit(1)
 
 
 class KnownHashes:
@@ -33,40 +41,37 @@ class KnownHashes:
         with self._lock:
             self._known[sha256] = found
 
-    def of(self, pictures: Sequence[tuple[PictureHeader, bytes]]) -> list[PictureHash]:
-        """One for each picture. They were decoded before without a problem, here or in another process; one that cannot
-        be decoded any more has a hash without quality, which is like nothing.
+    def of(self, pictures: Sequence[tuple[PictureHeader, bytes]]) -> list[PictureHash | PictureProblem]:
+        """One for each picture, whose vector is known. It was decoded before without a problem, here or in another
+        process; where it cannot be now, by another version of a decoder or for want of memory, why it has none.
         """
         with self._lock:
-            found = {
+            found: dict[str, PictureHash | PictureProblem] = {
                 header.sha256: self._known[header.sha256] for header, _ in pictures if header.sha256 in self._known
             }
         missing = {header.sha256: (header, data) for header, data in pictures if header.sha256 not in found}
         if missing:
             found |= self._stored(list(missing))
             for sha256, (header, data) in missing.items():
-                if sha256 not in found:
-                    try:
-                        image = self._reader.read(data, header, reduce_to=_DECODED_SIDE).image
-                    except PictureProblem:
-                        # Its vector is known, so the picture is screened all the same; only copies are not looked for.
-                        found[sha256] = _UNUSABLE
-                        continue
-                    found[sha256] = self.hasher.hash(image)
-                self.note(sha256, found[sha256])
+                outcome = found.get(sha256) or self._hashed(header, data)
+                found[sha256] = outcome
+                if isinstance(outcome, PictureHash):
+                    self.note(sha256, outcome)
         return [found[header.sha256] for header, _ in pictures]
+
+    def _hashed(self, header: PictureHeader, data: bytes) -> PictureHash | PictureProblem:
+        try:
+            return self.hasher.hash(self._reader.read(data, header, reduce_to=_DECODED_SIDE).image)
+        except PictureProblem as problem:
+            return problem
 
     def _stored(self, sha256s: Sequence[str]) -> dict[str, PictureHash]:
         found: dict[str, PictureHash] = {}
         with self._database.read_connection() as connection:
-            for start in range(0, len(sha256s), _CHUNK):
-                rows = connection.execute(
-                    select(ScreeningPictureRow.sha256, ScreeningPictureRow.pdq).where(
-                        ScreeningPictureRow.sha256.in_(sha256s[start : start + _CHUNK]),
-                        ScreeningPictureRow.pdq.is_not(None),
-                    )
-                )
-                found.update({sha256: from_blob(pdq) for sha256, pdq in rows})
+            for sha256 in sha256s:
+                blob = connection.execute(_FIND, {"sha256": sha256}).scalar_one_or_none()
+                if blob is not None:
+                    found[sha256] = from_blob(blob)
         return found
 
 

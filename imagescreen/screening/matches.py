@@ -1,5 +1,6 @@
 """From neighbours in the index to matches that say what they exceed."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,9 @@ from imagescreen.calibration.scale import Scale
 from imagescreen.calibration.thresholds import ThresholdPair
 from imagescreen.database.session import Database
 from imagescreen.database.tables import QuarantineRow, ReferenceRow
-from imagescreen.matching import Copy, Neighbour, SharedSearch
-from imagescreen.screening.answer import Exceeds, Match, MatchKind
+from imagescreen.matching import Copy, Fit, Neighbour, SharedSearch
+from imagescreen.screening.answer import Match, MatchKind
+from imagescreen.screening.described import described_matches, exceeds_of, word_thresholds
 from imagescreen.screening.near_copies import KNOWN_ITEM, with_copies
 from imagescreen.screening.policy import Wishes
 from imagescreen.screening.suppression import weighed
@@ -99,30 +101,53 @@ def find_matches(
     limit: int,
     search: SharedSearch,
 ) -> Found:
-    """What pictures, by their positions and vectors (d,), resemble: see `ranked_matches`. `copies` are those of the
-    same pictures, by position.
+    """What pictures, by their positions and vectors (d,), resemble, and whose words they fit: see `ranked_matches`.
+    `copies` are those of the same pictures, and of others without a vector, by position.
     """
-    if not vectors:
-        return Found({}, {})
-    queries = np.stack(list(vectors.values()))
-    terms = served.scale.terms(queries)
-    neighbours = search.search(served.snapshot, queries, count=limit, at_least=served.scale.floors(terms))
-    found = {near.reference_id for one in neighbours for near in one}
+    near = _near(served, vectors, wishes, limit, search) if vectors else {}
+    found = {each.reference_id for one in near.values() for each in one.neighbours}
+    found |= {each.reference_id for one in near.values() for each in one.fits}
     found |= {copy.reference_id for one in copies.values() for copy in one}
     references = lookup.of(found, sequence=served.snapshot.sequence)
+    copied = {position: _NOTHING_NEAR for position, one in copies.items() if one}
     matches = {
         position: ranked_matches(
-            own,
+            one.neighbours,
             references,
             served.scale,
-            term=term,
+            term=one.term,
             copies=copies.get(position, ()),
+            fits=one.fits,
             wishes=wishes,
             limit=limit,
         )
-        for position, own, term in zip(vectors, neighbours, terms.tolist(), strict=True)
+        for position, one in (copied | near).items()
     }
     return Found(matches, references)
+
+
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """Of one picture; `term` is what normalisation subtracts from the similarities of the neighbours."""
+
+    neighbours: Sequence[Neighbour]
+    fits: Sequence[Fit]
+    term: float
+
+
+_NOTHING_NEAR = _Near((), (), 0.0)
+
+
+def _near(
+    served: Served, vectors: Mapping[int, NDArray[np.float32]], wishes: Wishes, limit: int, search: SharedSearch
+) -> dict[int, _Near]:
+    queries = np.stack(list(vectors.values()))
+    terms = served.scale.terms(queries)
+    neighbours = search.search(served.snapshot, queries, count=limit, at_least=served.scale.floors(terms))
+    least = word_thresholds(served.scale, wishes.words).review
+    fits = served.words.fits(queries, served.scale.centre, count=limit, above=math.inf if least is None else least)
+    found = map(_Near, neighbours, fits, terms.tolist())
+    return dict(zip(vectors, found, strict=True))
 
 
 def ranked_matches(
@@ -132,26 +157,32 @@ def ranked_matches(
     *,
     term: float,
     copies: Sequence[Copy],
+    fits: Sequence[Fit],
     wishes: Wishes,
     limit: int,
 ) -> list[Match]:
     """What the picture is a copy of, the `limit` nearest references, every further one that exceeds a threshold, and
-    those that suppress or lower one of these; copies first, then by score. `term` is what normalisation subtracts from
-    the similarities of the picture.
+    those that suppress or lower one of these; copies first, then by score. Then those whose words it fits, by their own
+    score. `term` is what normalisation subtracts from the similarities of the picture.
 
     What beats a match that exceeds a threshold is above that threshold itself, so the search has found it.
     """
     resembled = [_match(near, references[near.reference_id], scale, near.similarity - term) for near in neighbours]
     copied = with_copies(resembled, copies, references, wishes.near_copies, unresembled=NO_THRESHOLDS)
+    by_words = described_matches(fits, references, scale, wishes.words)
     matches = [
         msgspec.structs.replace(match, quarantined=True) if references[match.reference_id].quarantined else match
-        for match in weighed(copied, references, wishes.suppression)
+        for match in weighed([*copied, *by_words], references, wishes.suppression)
     ]
     named = {match.suppressed_by for match in matches} | {match.lowered_by for match in matches}
     return [
         match
         for rank, match in enumerate(matches)
-        if rank < limit or match.exceeds is not None or match.distance is not None or match.reference_id in named
+        if rank < limit
+        or match.exceeds is not None
+        or match.distance is not None
+        or match.kind is MatchKind.DESCRIBED
+        or match.reference_id in named
     ]
 
 
@@ -163,11 +194,6 @@ def _match(near: Neighbour, info: ReferenceInfo, scale: Scale, score: float) -> 
     # Only a known item can be resembled to anybody's disadvantage; genuine and no-goods references are shown.
     flags = scale.thresholds is not None and info.kind == KNOWN_ITEM
     pair = scale.thresholds.of(info.category) if scale.thresholds is not None and flags else NO_THRESHOLDS
-    exceeds = None
-    if pair.hold is not None and score > pair.hold:
-        exceeds = Exceeds.HOLD
-    elif pair.review is not None and score > pair.review:
-        exceeds = Exceeds.REVIEW
     return Match(
         reference_id=near.reference_id,
         reference_picture_id=near.picture_id,
@@ -177,6 +203,6 @@ def _match(near: Neighbour, info: ReferenceInfo, scale: Scale, score: float) -> 
         similarity=round(near.similarity, 6),
         score=round(score, 6),
         thresholds=pair,
-        exceeds=exceeds,
+        exceeds=exceeds_of(score, pair),
         one_in=scale.one_in(info.category, score) if flags else None,
     )

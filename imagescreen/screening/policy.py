@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from imagescreen.calibration.normalisation import NormalisationWish
 from imagescreen.calibration.scale import Scale
-from imagescreen.calibration.thresholds import Rates, shares_of
+from imagescreen.calibration.thresholds import Rates, WordShares, shares_of
 from imagescreen.database.feed import now
 from imagescreen.database.session import Database
 from imagescreen.database.tables import PolicyRow
@@ -59,6 +59,18 @@ class NearCopyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_distance: Annotated[int, Meta(ge=0, le=MAX_PDQ_DISTANCE)] = MAX_PDQ_DISTANCE
 
 
+class WordRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For references described in words: the part of each promised rate that they have while there are any, and what
+    they lead to at most. Those that do not hold have no part of the hold rate.
+    """
+
+    share: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    leads_to: Exceeds = Exceeds.REVIEW
+
+    def shares(self) -> WordShares:
+        return WordShares(self.share, self.share if self.leads_to is Exceeds.HOLD else 0.0)
+
+
 class NoisyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a reference is noisy, by what was screened and reviewed in the last `window_days`.
 
@@ -70,7 +82,7 @@ class NoisyRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window_days: Annotated[int, Meta(ge=1, le=3660)] = 30
     least_flagged: Annotated[int, Meta(ge=1)] = 20
     least_dismissed: Annotated[int, Meta(ge=1)] = 5
-    chance: Annotated[float, Meta(gt=0, lt=0.5)] = 0.001
+    chance: Annotated[float, Meta(ge=1e-9, lt=0.5)] = 0.001
     confirmed_share: Annotated[float, Meta(gt=0, le=1)] = 0.1
 
 
@@ -85,6 +97,7 @@ class Wishes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     incomplete: IncompleteRules = IncompleteRules()
     suppression: SuppressionRules = SuppressionRules()
     near_copies: NearCopyRules = NearCopyRules()
+    words: WordRules = WordRules()
     noisy: NoisyRules = NoisyRules()
 
 
@@ -103,6 +116,7 @@ class Policy(msgspec.Struct, frozen=True):
             or (
                 thresholds.rates == wishes.rates
                 and thresholds.shares == shares_of(list(thresholds.categories), wishes.shares)
+                and (thresholds.words is None or thresholds.words.shares == wishes.words.shares())
             )
         ) and (
             normalisation is None

@@ -32,11 +32,7 @@ def disposition_of(
 ) -> Disposition:
     """With `limit` as the nearest references that are looked at besides those that exceed a threshold."""
     vectors = {picture.position: picture.vector for picture in pictures if picture.vector is not None}
-    hashes = {
-        picture.position: (picture.sha256, picture.pdq)
-        for picture in pictures
-        if picture.position in vectors and picture.sha256 is not None
-    }
+    hashes = {picture.position: (picture.sha256, picture.pdq) for picture in pictures if picture.sha256 is not None}
     found = find_matches(
         served,
         lookup,

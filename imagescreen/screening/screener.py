@@ -193,11 +193,15 @@ class Screener:
     ) -> _Matched:
         seen = self._see(pictures)
         vectors, problems, decoded = self._embed(served, pictures, seen, patience)
-        seen = [replace(item, problem=problems.get(item.position, item.problem)) for item in seen]
         embedded_at = time.perf_counter()
-        screened = [item for item in seen if item.position in vectors]
-        hashes = self._hashes_of(screened, pictures)
-        hashed = {one.position: (one.sha256, hashes.get(one.position)) for one in screened if one.sha256 is not None}
+        hashes, undecodable = self._hashes_of([item for item in seen if item.position in vectors], pictures)
+        # What happens to be remembered must not change an answer: where nobody knew its vector, the picture would not
+        # be screened either. To screen it and not look for copies of it would leave out half without a word.
+        problems |= undecodable
+        vectors = {position: vector for position, vector in vectors.items() if position not in undecodable}
+        seen = [replace(item, problem=problems.get(item.position, item.problem)) for item in seen]
+        # Of every file, whatever became of it: one that cannot be decoded here is still the one that a partner named.
+        hashed = {item.position: (item.sha256, hashes.get(item.position)) for item in seen if item.sha256 is not None}
         found = find_matches(
             served,
             self._lookup,
@@ -217,17 +221,28 @@ class Screener:
         )
         return _Matched(results, vectors, hashes, found.references, elapsed)
 
-    def _hashes_of(self, seen: Sequence[_Seen], pictures: Sequence[SubmittedPicture]) -> dict[int, PictureHash]:
-        """PDQ hashes of embedded pictures by position; none without the extra."""
+    def _hashes_of(
+        self, seen: Sequence[_Seen], pictures: Sequence[SubmittedPicture]
+    ) -> tuple[dict[int, PictureHash], dict[int, PictureProblem]]:
+        """PDQ hashes of embedded pictures by position, and the problems of those that had to be decoded for it and
+        cannot be; neither without the extra.
+        """
         if self._hashes is None:
-            return {}
+            return {}, {}
         known = [
             (item.position, item.header, data)
             for item in seen
             if item.header is not None and (data := pictures[item.position].data) is not None
         ]
-        found = self._hashes.of([(header, data) for _, header, data in known])
-        return dict(zip((position for position, _, _ in known), found, strict=True))
+        hashes: dict[int, PictureHash] = {}
+        problems: dict[int, PictureProblem] = {}
+        outcomes = self._hashes.of([(header, data) for _, header, data in known])
+        for (position, _, _), outcome in zip(known, outcomes, strict=True):
+            if isinstance(outcome, PictureProblem):
+                problems[position] = outcome
+            else:
+                hashes[position] = outcome
+        return hashes, problems
 
     def _see(self, pictures: Sequence[SubmittedPicture]) -> list[_Seen]:
         """Reads headers first, so that the pixels of the whole package are known before any is decoded."""

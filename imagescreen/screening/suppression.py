@@ -4,6 +4,9 @@
 `genuine` never clears, because counterfeit listings use the right holder's own photographs: it lowers a match to review
 at most. Margins are differences of scores, which normalisation leaves as they are: it takes the same term off every
 match of one picture.
+
+Scores by words cannot be compared with those of pictures. A match by words is suppressed or lowered by a copy only: a
+picture that is the same file as a placeholder's, or a near copy of it, shows no goods, whatever words it fits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +17,8 @@ import msgspec
 
 from imagescreen.screening.answer import Exceeds, Match, MatchKind
 from imagescreen.screening.policy import SuppressionRules
+
+_COPIES = (MatchKind.SAME_PICTURE, MatchKind.NEAR_COPY)
 
 GENUINE = "genuine"
 NOT_GOODS = "not_goods"
@@ -39,9 +44,15 @@ def weighed(matches: Sequence[Match], references: Mapping[UUID, Competing], rule
     """
     not_goods = _of_kind(NOT_GOODS, matches, references)
     genuine = _of_kind(GENUINE, matches, references)
-    if not not_goods and not genuine:
+    copied = [match.reference_id for match in matches if match.kind in _COPIES]
+    if not not_goods and not genuine and not copied:
         return matches
-    return [_weighed(match, references[match.reference_id], not_goods, genuine, rules) for match in matches]
+    return [
+        _weighed_by_copies(match, copied, references)
+        if match.kind is MatchKind.DESCRIBED
+        else _weighed(match, references[match.reference_id], not_goods, genuine, rules)
+        for match in matches
+    ]
 
 
 def _of_kind(kind: str, matches: Sequence[Match], references: Mapping[UUID, Competing]) -> list[tuple[float, UUID]]:
@@ -70,5 +81,19 @@ def _weighed(
     if match.exceeds is Exceeds.HOLD:
         for score, reference_id in genuine:
             if score > match.score + rules.genuine_margin and reference_id not in info.look_alikes:
+                return msgspec.structs.replace(match, lowered_by=reference_id)
+    return match
+
+
+def _weighed_by_copies(match: Match, copied: Sequence[UUID], references: Mapping[UUID, Competing]) -> Match:
+    if match.exceeds is None:
+        return match
+    for reference_id in copied:
+        if references[reference_id].kind == NOT_GOODS:
+            return msgspec.structs.replace(match, suppressed_by=reference_id)
+    if match.exceeds is Exceeds.HOLD:
+        look_alikes = references[match.reference_id].look_alikes
+        for reference_id in copied:
+            if references[reference_id].kind == GENUINE and reference_id not in look_alikes:
                 return msgspec.structs.replace(match, lowered_by=reference_id)
     return match

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 from imagescreen.calibration.scale import RAW_SCORES, Scale
-from imagescreen.calibration.thresholds import Thresholds
+from imagescreen.calibration.thresholds import Thresholds, packages_needed
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.errors import IndexUnavailable
-from imagescreen.matching import HashSnapshot, IndexSnapshot
+from imagescreen.matching import NO_WORDS, HashSnapshot, IndexSnapshot, WordMatcher
 
 BUILD_COMMAND = "scripts/reindex.py"
 
@@ -17,7 +17,7 @@ class Served:
     and stays with it.
 
     `has_known_items`: some reference of kind `known_item` can match now; without one, `clear` would mean nothing.
-    `hashes` finds copies of reference pictures, whatever the model.
+    `hashes` finds copies of reference pictures, whatever the model; `words` finds references that are described.
     """
 
     batcher: Batcher
@@ -25,10 +25,31 @@ class Served:
     scale: Scale = RAW_SCORES
     has_known_items: bool = False
     hashes: HashSnapshot = field(default_factory=HashSnapshot.empty)
+    words: WordMatcher = NO_WORDS
 
     @property
     def thresholds(self) -> Thresholds | None:
         return self.scale.thresholds
+
+    @property
+    def words_problem(self) -> str | None:
+        """Why references described in words do not match or flag by them, in one sentence; None when all is well."""
+        if self.words.lacking:
+            why = self.batcher.encoder.text_off_reason or "their phrases are still being embedded"
+            return f"{len(self.words.lacking)} references described in words cannot match by them: {why}"
+        if not len(self.words) or self.thresholds is None:
+            return None
+        told = f"{len(self.words)} references described in words match and flag nothing by them: "
+        measured = self.thresholds.words
+        if measured is None:
+            return f"{told}no threshold was measured for words yet, run {BUILD_COMMAND}"
+        if measured.pair.review is None:
+            needed = packages_needed(self.thresholds.rates.review * measured.shares.review)
+            return (
+                f"{told}their share of the review rate needs {needed:,} ordinary packages, "
+                f"and thresholds are measured on {self.thresholds.packages:,}"
+            )
+        return None
 
 
 class Serving:

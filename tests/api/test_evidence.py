@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ def in_other_bytes(seed: int, *turns: Turn) -> bytes:
         picture = picture.transpose(turn)
     file = BytesIO()
     picture.save(file, "JPEG", quality=60)
+    return file.getvalue()
+
+
+def small_png() -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (20, 20), "white").save(file, "PNG")
     return file.getvalue()
 
 
@@ -168,6 +175,23 @@ def test_a_partners_hashes_match_without_any_picture(service: Service, tmp_path:
     assert service.client.get("/v1/index").json()["copies"]["hashes_without_picture"] == 1
     change(service, known, state="suspended")
     assert match_of(screen(service, in_other_bytes(3)), known) is None
+
+
+@pytest.mark.parametrize("file", [b"\xff\xd8 cut after its first bytes", small_png()], ids=["unreadable", "too_small"])
+def test_the_file_that_a_partner_named_is_held_though_it_cannot_be_screened(
+    service: Service, tmp_path: Path, file: bytes
+) -> None:
+    assert screen(service, file)["disposition"] == "not_screenable"
+    sheet = tmp_path / "partner.csv"
+    sheet.write_text(f"title,source_reference,sha256\nnamed by its file,1,{sha256(file).hexdigest()}\n")
+    source = f"Partner {uuid4()}"
+    done = script("import_hashes.py", sheet, "--source", source, "--category", "counterfeit", home=service.home)
+    assert done.returncode == 0, done.stderr
+    (listed,) = service.client.get("/v1/references", params={"source": source}).json()["items"]
+    answer = soon(lambda: (one := screen(service, file)) and match_of(one, listed["reference_id"]) and one)
+    assert (answer["disposition"], answer["incomplete"]) == ("hold", True)
+    assert answer["pictures"][0]["status"] != "screened"
+    assert codes_of(answer, listed["reference_id"]) == ["same_picture_as_reference"]
 
 
 def test_a_reference_that_reviews_dismiss_again_and_again_is_quarantined_until_it_is_trusted(service: Service) -> None:

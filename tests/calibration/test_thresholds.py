@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 from imagescreen.calibration.ordinary import OrdinaryPackages, highest_of_packages
 from imagescreen.calibration.thresholds import (
     Rates,
+    ThresholdPair,
     Thresholds,
+    WordScores,
+    WordShares,
+    above_any,
     conformal_threshold,
     decode_thresholds,
     encode_thresholds,
@@ -30,7 +34,7 @@ def scores(count: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).uniform(0.1, 0.9, count).astype(np.float32)
 
 
-def measured(highest: Highest, rates: Rates = RATES, **weights: float) -> Thresholds:
+def measured(highest: Highest, rates: Rates = RATES, words: WordScores | None = None, **weights: float) -> Thresholds:
     return measure_thresholds(
         highest,
         pictures=sum(map(len, highest.values())),
@@ -38,6 +42,7 @@ def measured(highest: Highest, rates: Rates = RATES, **weights: float) -> Thresh
         background=None,
         rates=rates,
         weights=weights,
+        words=words,
     )
 
 
@@ -76,13 +81,70 @@ def test_the_categories_together_keep_the_promise_for_packages_of_several_pictur
     flagged = held = 0
     for further in range(count + 1):
         others = {name: np.delete(values, further) for name, values in highest.items()}
-        pairs, _, _ = threshold_pairs(others, rates, shares)
+        pairs = threshold_pairs(others, None, rates, shares).categories
         exceeds = [(highest[name][further], pair) for name, pair in pairs.items()]
         flagged += any(pair.review is not None and score > pair.review for score, pair in exceeds)
         held += any(pair.hold is not None and score > pair.hold for score, pair in exceeds)
     assert flagged <= rates.review * (count + 1) + 1e-9
     assert held <= rates.hold * (count + 1) + 1e-9
     assert flagged >= 1
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 3), st.integers(40, 90), st.integers(0, 10_000), st.booleans(), st.sampled_from([0.0, 0.3]))
+def test_words_and_pictures_together_keep_the_promise_whatever_the_scale_of_either(
+    categories: int, count: int, seed: int, dependent: bool, hold_share: float
+) -> None:
+    """As above; scores by words have a scale of their own."""
+    random = np.random.default_rng(seed)
+    rates = Rates(review=0.2, hold=0.05)
+    common = random.normal(size=count + 1) * dependent
+    highest: Highest = {f"c{c}": (common + random.normal(size=count + 1)).astype("f4") for c in range(categories)}
+    words = ((common + random.normal(size=count + 1)) * 100 - 7).astype("f4")
+    shares = shares_of(list(highest), {})
+    flagged = held = 0
+    for further in range(count + 1):
+        pairs = threshold_pairs(
+            {name: np.delete(values, further) for name, values in highest.items()},
+            WordScores(np.delete(words, further), 3, WordShares(review=0.3, hold=hold_share)),
+            rates,
+            shares,
+        )
+        assert pairs.words.review is not None
+        exceeds = [(highest[name][further], pair) for name, pair in pairs.categories.items()]
+        exceeds.append((words[further], pairs.words))
+        flagged += any(pair.review is not None and score > pair.review for score, pair in exceeds)
+        held += any(pair.hold is not None and score > pair.hold for score, pair in exceeds)
+    assert flagged <= rates.review * (count + 1) + 1e-9
+    assert held <= rates.hold * (count + 1) + 1e-9
+    assert flagged >= 1
+
+
+def test_words_have_their_share_of_the_rate_and_the_categories_divide_the_rest() -> None:
+    highest, words = {name: scores(9000, seed) for seed, name in enumerate("ab")}, scores(9000, 7) * np.float32(50)
+    shares = WordShares(review=0.1, hold=0.0)
+    thresholds = measured(highest, RATES, WordScores(words, 12, shares))
+    assert thresholds.words is not None
+    assert (thresholds.words.references, thresholds.words.shares) == (12, shares)
+    # Without a share of it, words never hold, and nothing of the hold rate is lost.
+    assert thresholds.words.pair == ThresholdPair(conformal_threshold(words, 0.001), None)
+    assert thresholds.words.support.review.promised == pytest.approx(0.001)
+    for name, values in highest.items():
+        assert thresholds.of(name).review == conformal_threshold(values, 0.0045)
+        assert thresholds.of(name).hold == conformal_threshold(values, 0.0005)
+    without = measured(highest)
+    assert without.words is None
+    assert without.of("a").review == conformal_threshold(highest["a"], 0.005)
+
+
+def test_where_packages_are_too_few_for_words_the_categories_have_the_whole_rate() -> None:
+    highest = {"counterfeit": scores(500)}
+    with_words = measured(highest, RATES, WordScores(scores(500, 5), 1, WordShares(review=0.1, hold=0.1)))
+    assert with_words.words is not None
+    assert with_words.words.pair == ThresholdPair(None, None)
+    assert with_words.categories == measured(highest).categories
+    assert with_words.total == measured(highest).total
+    assert not above_any({"counterfeit": np.full(1, -1, "f4")}, np.full(1, 9, "f4"), with_words, "review")[0]
 
 
 @pytest.mark.parametrize(("rate", "needed"), [(0.01, 99), (0.001, 999), (0.5, 1), (0.05, 19)])
@@ -141,7 +203,8 @@ def test_a_hold_threshold_is_never_below_the_review_threshold() -> None:
 
 
 def test_thresholds_survive_their_file_and_refuse_another_models_or_backgrounds() -> None:
-    thresholds = measured({"counterfeit": scores(1500)})
+    words = WordScores(scores(1500, 3), 4, WordShares(review=0.1, hold=0.0))
+    thresholds = measured({"counterfeit": scores(1500)}, RATES, words)
     content = encode_thresholds(thresholds)
     assert decode_thresholds(content, fingerprint=FINGERPRINT, background=None) == thresholds
     with pytest.raises(BrokenIndex, match="belong to model f"):

@@ -1,8 +1,10 @@
 """Several processes and threads on one SQLite file."""
 
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import text
@@ -71,6 +73,28 @@ def test_readers_are_not_held_up_by_a_writer(tmp_path: Path) -> None:
         thread.start()
         assert read.wait(20)
     thread.join()
+
+
+def test_who_opens_a_new_file_while_another_turns_it_to_its_write_ahead_log_waits(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite3"
+    modes: list[object] = []
+
+    def open_too() -> None:
+        database = Database(f"sqlite:///{path}")
+        with database.read() as session:
+            modes.append(session.execute(text("PRAGMA journal_mode")).scalar())
+        database.close()
+
+    thread = threading.Thread(target=open_too)
+    with closing(sqlite3.connect(path, isolation_level=None)) as first:
+        # What SQLite holds while it turns a file; it answers others "locked" at once, whatever their busy timeout.
+        first.execute("BEGIN IMMEDIATE")
+        thread.start()
+        thread.join(1)
+        assert thread.is_alive()
+        first.execute("COMMIT")
+        thread.join()
+    assert modes == ["wal"]
 
 
 def test_commits_are_durable_and_foreign_keys_hold(tmp_path: Path) -> None:

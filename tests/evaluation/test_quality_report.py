@@ -87,6 +87,9 @@ def test_the_report_is_one_file_that_loads_nothing_and_holds_what_is_from_outsid
             assert (attributes.get(name) or "data:image/").startswith("data:image/"), tag
     assert not re.search(r"url\(|@import", page)
     assert parsed.text.count(EVIL) >= 8
+    # Every task and rate at a glance, before the sections.
+    overview = parsed.text[: parsed.text.index("Worst false flags")]
+    assert "recall, normalised" in overview and f"{shown[0].quality.at_rates[0].recall.value:.3f}" in overview  # type: ignore[union-attr]
     images = [attributes["src"] for tag, attributes in parsed.tags if tag == "img"]
     assert sum(str(image).startswith("data:image/png") for image in images) == 2
     assert 0 < sum(str(image).startswith("data:image/jpeg") for image in images) < 18

@@ -1,22 +1,21 @@
 """Ordinary packages, the background and what they do to screenings, with real pictures of rendered goods."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
 
 from imagescreen.calibration.scale import NORMALISATION_FILE, THRESHOLDS_FILE
 from imagescreen.calibration.thresholds import above_any
-from imagescreen.database.calibration_set import count_packages
-from imagescreen.database.index_versions import activate_version, current_version
-from imagescreen.database.tables import BackgroundPictureRow, ScreeningRow
+from imagescreen.database.index_versions import activate_version
+from imagescreen.database.tables import ScreeningRow
 from imagescreen.errors import InvalidContent
 from imagescreen.jobs.activation import record
-from imagescreen.jobs.background import add_background
+from imagescreen.jobs.background import CHUNK, add_background
 from imagescreen.jobs.calibrate import calibrate, calibrate_with, embed_all, measure_with
-from imagescreen.jobs.ordinary_packages import NewPackage, ScreeningChoice, packages_of_screenings, single_pictures
+from imagescreen.jobs.ordinary_packages import NewPackage, single_pictures
 from imagescreen.jobs.preview import preview
 from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_workbench
@@ -25,42 +24,20 @@ from imagescreen.references.enrolment import NewPicture, NewReference
 from imagescreen.screening.answer import Disposition, ScreeningAnswer
 from imagescreen.screening.package import Package, SubmittedPicture
 from imagescreen.screening.record import Decision, NewReview
-from tests.conftest import script, settings_of
+from tests.conftest import script
+from tests.jobs.calibrated import calibrated, choose, ordinary, state
 from tests.matching.material import NOON, references, unit_vectors
-from tests.material import blank, edited_product, facts, new_reference, product
-
-POLICY = "[rates]\nreview = 0.1\nhold = 0.05\n"
-"""9 packages are enough for a review rate, 19 for a hold rate."""
+from tests.material import blank, edited_product, facts, product
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Workbench]:
-    """One reference, and thresholds measured on 20 packages."""
-    (tmp_path / "policy.toml").write_text(POLICY)
-    with open_workbench(settings_of(tmp_path, policy_file=tmp_path / "policy.toml")) as opened:
-        opened.enrolment.add_one(new_reference(1, title="Acme tote"))
-        calibrate(opened, ordinary(20), total=20, source="test", built_by="test")
+    with calibrated(tmp_path) as opened:
         yield opened
-
-
-def ordinary(count: int, first: int = 2000) -> list[NewPackage]:
-    return list(single_pictures(NewPicture(f"{seed}.jpg", product(seed)) for seed in range(first, first + count)))
 
 
 def screen(bench: Workbench, name: str, *pictures: bytes) -> ScreeningAnswer:
     return bench.screener.screen(Package(name), [SubmittedPicture(data) for data in pictures]).answer
-
-
-def choose(bench: Workbench) -> ScreeningChoice:
-    return packages_of_screenings(bench, since=None, until=None, review_rate=bench.policy.wishes.rates.review)
-
-
-def state(bench: Workbench) -> tuple[object, ...]:
-    """What must not change when nothing is written."""
-    with bench.database.read() as session:
-        current = current_version(session)
-        background = session.scalar(select(func.count()).select_from(BackgroundPictureRow))
-        return count_packages(session), background, current and current.version, len(list(bench.versions_dir.iterdir()))
 
 
 def test_a_package_counts_by_its_highest_score_and_once_whatever_the_order_of_its_pictures(bench: Workbench) -> None:
@@ -116,6 +93,11 @@ def test_a_background_that_contains_references_is_refused_by_name_and_nothing_is
     assert [name for name, _ in intake.unreadable] == ["blank.png"]
     assert state(bench) == before
     assert add_background(bench, offered, total=5, source="shelf", leave_out=True).added == 1
+    # Also of those that were taken in before the refused one came.
+    before = state(bench)
+    many = [NewPicture(f"{n}.jpg", product(2301) + bytes(n)) for n in range(CHUNK)]
+    assert add_background(bench, [*many, *offered[1:2]], total=CHUNK + 1, source="shelf").added == 0
+    assert state(bench) == before
     # And the other way round: what the background has is no package to calibrate with.
     taken, _ = calibrate(bench, ordinary(2, 2300), total=2, source="test", built_by="test")
     assert taken.rejected == [("2300.jpg", "the background has 2300.jpg")] and taken.added == 1
@@ -168,16 +150,34 @@ def test_references_that_come_between_builds_move_the_expected_rate_as_the_next_
     assert "run scripts/reindex.py" in (moved.sentence() or "")
     rebuilt = reindex(bench, built_by="test").measured.scale.ordinary
     assert rebuilt is not None and served.thresholds is not None
-    assert moved.review.expected == np.mean(above_any(rebuilt.highest, served.thresholds, "review"))
+    assert moved.review.expected == np.mean(above_any(rebuilt.highest, None, served.thresholds, "review"))
     bench.drift.look()
     assert bench.drift.state is not None and bench.drift.state.sentence() is None
+
+
+def test_a_reference_that_the_background_has_is_told_until_a_build_leaves_it_out(bench: Workbench) -> None:
+    shelf = [NewPicture(f"{seed}.jpg", product(seed)) for seed in range(2450, 2454)]
+    add_background(bench, shelf, total=4, source="shelf")
+    reindex(bench, built_by="test")
+    # The listing's own picture, in other bytes, and another one.
+    for name, data in (("fake", product(2450) + b"\0"), ("other", product(2460))):
+        bench.enrolment.add_one(NewReference(facts(name), [NewPicture("a.jpg", data)]))
+    bench.drift.look()
+    drift = bench.drift.state
+    assert drift is not None and (drift.added_pictures, drift.in_background) == (2, 1)
+    assert "the background nearly has 1 of the pictures" in (drift.sentence() or "")
+    assert reindex(bench, built_by="test").measured.left_out == ["2450.jpg"]
+    bench.drift.look()
+    assert bench.drift.state is not None and bench.drift.state.in_background == 0
 
 
 def test_screenings_that_stayed_clear_or_were_dismissed_are_calibrated_with_each_once(bench: Workbench) -> None:
     answers = [screen(bench, f"p{seed}", product(seed), product(seed + 500)) for seed in range(3000, 3012)]
     again = screen(bench, "again", product(3500), product(3000))
     screen(bench, "broken", product(3100), b"no picture")
-    known = screen(bench, "known", edited_product(1))
+    # Cleared while there was no such reference yet, and recognised with another picture later.
+    screen(bench, "early", product(3600), product(3601))
+    known = screen(bench, "known", edited_product(1), product(3600))
     flagged = [answer for answer in answers if answer.disposition is not Disposition.CLEAR]
     assert known.disposition is Disposition.HOLD
     with pytest.raises(InvalidContent, match="are not decided on"):
@@ -188,7 +188,12 @@ def test_screenings_that_stayed_clear_or_were_dismissed_are_calibrated_with_each
         bench.record.review(answer.screening_id, NewReview(Decision.DISMISSED))
     choice = choose(bench)
     assert len(choice.packages) == 12
-    assert choice.others == {"the same pictures again": 1, "incomplete": 1, "confirmed": 1}
+    assert choice.others == {
+        "the same pictures again": 1,
+        "incomplete": 1,
+        "confirmed": 1,
+        "with a picture of another that was confirmed, or is flagged and not decided on": 1,
+    }
 
     before = state(bench)
     measured = measure_with(bench, choice.packages, replace=False)
@@ -231,6 +236,9 @@ def test_the_tools_refuse_in_one_sentence_and_write_nothing(bench: Workbench, tm
     (folder / "tote.jpg").write_bytes(product(1))
     (folder / "package" / "a.jpg").write_bytes(product(2700))
     (folder / "package" / "b.jpg").write_bytes(product(2701))
+    (folder / "handbags").mkdir()
+    for number in range(17):
+        (folder / "handbags" / f"{number}.jpg").write_bytes(b"looked at by nobody")
     before = state(bench)
     policy = str(tmp_path / "policy.toml")
     refused = script("background.py", "add", folder, home=tmp_path, policy_file=policy)
@@ -242,6 +250,9 @@ def test_the_tools_refuse_in_one_sentence_and_write_nothing(bench: Workbench, tm
     assert state(bench) == before
     shown = script("calibrate.py", folder, "--dry-run", home=tmp_path, policy_file=policy)
     assert "measured on 21 ordinary packages with 22 pictures" in shown.stdout, shown.stderr
+    # On 80 columns, with its whole name and on one line.
+    assert re.search(r"counterfeit +review +[0-9.]+ +1 in 10 ", shown.stdout)
+    assert "rejected: handbags: it has 17 pictures, and a package has at most 16" in shown.stdout.replace("\n", " ")
     assert "nothing was stored" in shown.stdout
     assert state(bench) == before
     assert "there is no background" in script("background.py", "list", home=tmp_path).stdout

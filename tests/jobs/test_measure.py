@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from imagescreen.calibration.scale import decode_scale
 from imagescreen.calibration.thresholds import Rates, conformal_threshold
 from imagescreen.database.background_set import NewBackgroundPicture, add_background_pictures
-from imagescreen.database.calibration_set import OrdinaryPicture, add_package
+from imagescreen.database.calibration_set import OrdinaryPackage, OrdinaryPicture, add_packages
 from imagescreen.database.tables import ReferenceVectorRow
 from imagescreen.database.vectors import to_blob
 from imagescreen.errors import BrokenIndex
@@ -43,7 +43,7 @@ def catalogue(home: Path) -> Iterator[tuple[Store, Vectors]]:
         yield store, np.stack([np.frombuffer(row.vector, "<f4") for row in rows])
 
 
-def add_packages(store: Store, references: Vectors, seed: int = 5) -> list[Vectors]:
+def add_ordinary_packages(store: Store, references: Vectors, seed: int = 5) -> list[Vectors]:
     """Ordinary packages of 1 to 3 pictures, a little like some references."""
     random = np.random.default_rng(seed)
     sizes = random.integers(1, 4, PACKAGES)
@@ -58,7 +58,7 @@ def add_packages(store: Store, references: Vectors, seed: int = 5) -> list[Vecto
 def add_package_of(store: Store, name: str, pictures: Vectors, *, model: str | None = None) -> None:
     stored = [OrdinaryPicture(f"{name} {n}", 1, False, to_blob(vector)) for n, vector in enumerate(pictures)]
     with store.database.write() as session:
-        add_package(session, name, stored, source=None, screening_id=None, fingerprint=model or fingerprint())
+        add_packages(session, [OrdinaryPackage(name, stored)], source=None, fingerprint=model or fingerprint())
 
 
 def add_background(store: Store, vectors: Vectors) -> None:
@@ -73,7 +73,7 @@ def build(store: Store) -> Built:
 
 def test_thresholds_are_those_of_looking_at_every_pair_of_pictures(tmp_path: Path) -> None:
     with catalogue(tmp_path) as (store, references):
-        packages = add_packages(store, references)
+        packages = add_ordinary_packages(store, references)
         background = unit_vectors(40, DIMENSION, seed=77)
         add_background(store, background)
         built = build(store)
@@ -122,7 +122,7 @@ def test_a_background_picture_that_became_a_references_is_left_out_and_named(tmp
 
 def test_packages_that_show_a_known_item_or_the_background_or_that_are_lost_do_not_count(tmp_path: Path) -> None:
     with catalogue(tmp_path) as (store, references):
-        add_packages(store, references)
+        add_ordinary_packages(store, references)
         background = unit_vectors(5, DIMENSION, seed=9)
         add_background(store, background)
         other = unit_vectors(2, DIMENSION, seed=10)
@@ -136,7 +136,7 @@ def test_packages_that_show_a_known_item_or_the_background_or_that_are_lost_do_n
 
 def test_scores_of_another_model_background_or_size_are_refused(tmp_path: Path) -> None:
     with catalogue(tmp_path) as (store, references):
-        add_packages(store, references)
+        add_ordinary_packages(store, references)
         add_background(store, unit_vectors(5, DIMENSION, seed=9))
         built = build(store)
         files = dict(open_version(store.versions_dir, built.manifest.version).attachments)

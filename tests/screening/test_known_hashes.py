@@ -1,17 +1,22 @@
 """A picture's hash is remembered, and read from earlier screenings, so that it is not decoded for it."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from imagescreen.database.feed import now
 from imagescreen.database.tables import ScreeningPictureRow, ScreeningRow
-from imagescreen.jobs.workbench import Store, new_reader, open_store
-from imagescreen.pictures import PdqHasher
+from imagescreen.jobs.workbench import Store, Workbench, new_reader, open_store, open_workbench
+from imagescreen.pictures import PdqHasher, PictureHash
+from imagescreen.references.sample.catalogue import cleared_sample_picture
+from imagescreen.screening.answer import Disposition, PictureStatus, ReasonCode, ScreeningAnswer
 from imagescreen.screening.known_hashes import KnownHashes, to_blob
+from imagescreen.screening.package import Package, SubmittedPicture
 from imagescreen.screening.policy import read_policy, record_policy
 from tests.conftest import settings_of
 from tests.material import product
@@ -46,6 +51,7 @@ def test_a_picture_is_hashed_once_and_never_again_in_another_process(store: Stor
     data = product(1)
     header = new_reader(store.settings).header(data)
     (first,) = known.of([(header, data)])
+    assert isinstance(first, PictureHash)
     assert known.of([(header, data)] * 2) == [first, first]
     assert hasher.hashed == 1
 
@@ -84,5 +90,30 @@ def test_a_picture_is_hashed_once_and_never_again_in_another_process(store: Stor
         )
     other, hasher = known_hashes(store)
     (again,) = other.of([(header, data)])
+    assert isinstance(again, PictureHash)
     assert hasher.hashed == 0
     assert again.quality == first.quality and np.array_equal(again.bits, first.bits)
+
+
+def screened(bench: Workbench, package_id: str, *pictures: bytes) -> ScreeningAnswer:
+    return bench.screener.screen(Package(package_id), [SubmittedPicture(data) for data in pictures]).answer
+
+
+def test_a_known_picture_that_cannot_be_decoded_any_more_is_told_as_unreadable_and_not_cleared(
+    sample_copy: Path,
+) -> None:
+    cleared = cleared_sample_picture()
+    cut = cleared[: len(cleared) * 3 // 4]
+    with open_workbench(settings_of(sample_copy)) as bench:
+        assert screened(bench, "first", cleared).disposition is Disposition.CLEAR
+        with bench.database.write() as session:
+            # As if a decoder of before had read the cut file, in a process without the extra.
+            known = {"sha256": hashlib.sha256(cut).hexdigest(), "pdq": None}
+            session.execute(update(ScreeningPictureRow).values(known))
+    with open_workbench(settings_of(sample_copy, cache_in_database=True)) as bench:
+        answer = screened(bench, "second", cut, cleared)
+    told, other = answer.pictures
+    assert (told.status, told.matches, other.status) == (PictureStatus.UNREADABLE, [], PictureStatus.SCREENED)
+    assert told.problem is not None and "truncated" in told.problem.detail
+    assert (answer.disposition, answer.incomplete) == (Disposition.REVIEW, True)
+    assert [(reason.code, reason.position) for reason in answer.reasons] == [(ReasonCode.PICTURE_NOT_SCREENED, 0)]

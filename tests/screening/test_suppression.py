@@ -95,6 +95,22 @@ def test_copies_of_a_known_item_are_never_suppressed_and_the_same_file_is_not_ev
     assert disposition(banner, genuine, same) == (Disposition.HOLD, ["same_picture_as_reference"])
 
 
+def test_a_match_by_words_is_suppressed_or_lowered_by_copies_alone() -> None:
+    fits = MatchKind.DESCRIBED
+    for kind in (MatchKind.SAME_PICTURE, MatchKind.NEAR_COPY):
+        banner, genuine = match(BANNER, 0.99, kind=kind), match(GENUINE, 0.99, kind=kind)
+        suppressed = fake_beside(banner, kind=fits)
+        assert suppressed.suppressed_by == BANNER
+        assert disposition(banner, suppressed) == (Disposition.CLEAR, ["suppressed_by_not_goods"])
+        lowered = fake_beside(genuine, kind=fits)
+        assert (lowered.suppressed_by, lowered.lowered_by) == (None, GENUINE)
+        assert disposition(genuine, lowered) == (Disposition.REVIEW, ["fits_words_of_reference", "lowered_by_genuine"])
+        assert fake_beside(genuine, kind=fits, named=(GENUINE,)).lowered_by is None
+    # Scores of pictures say nothing beside one by words.
+    beside = fake_beside(match(BANNER, 0.99), match(GENUINE, 0.99), kind=fits)
+    assert (beside.suppressed_by, beside.lowered_by) == (None, None)
+
+
 def test_what_suppresses_a_match_is_listed_however_many_are_nearer() -> None:
     ids = [uuid4() for _ in range(8)]
     kinds = ["genuine"] * 6 + ["not_goods", "known_item"]
@@ -118,7 +134,7 @@ def test_what_suppresses_a_match_is_listed_however_many_are_nearer() -> None:
         total=promised,
     )
     scale = Scale(thresholds=thresholds)
-    matches = ranked_matches(neighbours, references, scale, term=0.2, copies=(), wishes=POLICY.wishes, limit=2)
+    matches = ranked_matches(neighbours, references, scale, term=0.2, copies=(), fits=(), wishes=POLICY.wishes, limit=2)
     assert [one.reference_id for one in matches] == [ids[0], ids[1], ids[6], ids[7]]
     assert matches[-1].suppressed_by == ids[6]
 
