@@ -24,9 +24,8 @@ from imagescreen.matching.sq8 import (
 from imagescreen.matching.threads import SEARCH_THREADS
 from imagescreen.matching.vector_file import SparseRows
 
-# Spherical k-means. Fewer lists would hold more that is unlike each other: twice the vectors in a list took a hundred
-# times the probes to reach the same recall. It must gather what is alike into one list: in clusters of 100, after 10
-# iterations, 95 % of a cluster were in its most common list with 6 clusters a list, and 98 % with 3.
+# Spherical k-means. It must gather what is alike into one list: in clusters of 100, after 10 iterations, 95 % of a
+# cluster were in its most common list with 6 clusters a list, and 98 % with 3.
 _VECTORS_PER_LIST = 400
 _LEAST_PER_LIST = 40
 _SAMPLE_PER_LIST = 80
