@@ -144,16 +144,29 @@ class _Client:
         headers = {"Content-Type": request.content_type, "Content-Length": str(size)}
         sent = time.monotonic()
         self.retry_after_s = 0.0
+        kept = self._connection.sock is not None
         try:
-            self._connection.request("POST", request.path, request.body, headers)
-            answer = self._connection.getresponse()
-            answer.read()
-            status = answer.status
-            self.retry_after_s = float(answer.headers.get("Retry-After") or 0)
+            status = self._exchange(request, headers)
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            # A server closes a connection that was idle for some seconds; whoever has kept it opens another one.
+            stale = kept and isinstance(error, (http.client.RemoteDisconnected, ConnectionError))
+            status = self._again(request, headers) if stale else 0
+        self._answers.append(Answer(status, due, sent, time.monotonic()))
+
+    def _exchange(self, request: Request, headers: Mapping[str, str]) -> int:
+        self._connection.request("POST", request.path, request.body, headers)
+        answer = self._connection.getresponse()
+        answer.read()
+        self.retry_after_s = float(answer.headers.get("Retry-After") or 0)
+        return answer.status
+
+    def _again(self, request: Request, headers: Mapping[str, str]) -> int:
+        try:
+            return self._exchange(request, headers)
         except (OSError, http.client.HTTPException):
             self._connection.close()
-            status = 0
-        self._answers.append(Answer(status, due, sent, time.monotonic()))
+            return 0
 
     def close(self) -> None:
         self._connection.close()

@@ -106,6 +106,7 @@ def _overload_rows(overload: Overload) -> list[list[str]]:
         ["answered", f"{during.good} ({during.good / during.wall_s:.1f}/s)", ""],
         ["latency of those, p50 / p99", f"{during.p50_ms / 1000:.1f} / {during.p99_ms / 1000:.1f} s", ""],
         ["refused (503)", str(overload.refused), ""],
+        ["broken connections", str(during.statuses.get(0, 0)), "0"],
         ["accepted and lost", str(overload.lost), "0"],
         [
             "refusals answered within, p50 / p99 / all",
