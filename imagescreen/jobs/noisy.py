@@ -16,13 +16,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from imagescreen.database.feed import ChangeKind, append_change, lock_feed, now
-from imagescreen.database.tables import QuarantineRow, ReferenceRow, ReviewRow, ScreeningRow
+from imagescreen.database.tables import QuarantineRow, ReferenceRow, ScreeningRow
 from imagescreen.errors import NotFound
 from imagescreen.jobs.workbench import Store
 from imagescreen.screening.answer import Disposition, Reason
 from imagescreen.screening.disposition import FLAGGING_CODES
 from imagescreen.screening.policy import NoisyRules, Policy
-from imagescreen.screening.record import Decision
+from imagescreen.screening.record import Decision, latest_decision
 
 
 class ReferenceCounts(msgspec.Struct, frozen=True):
@@ -186,15 +186,8 @@ class _Reasons(msgspec.Struct, frozen=True):
 
 
 def _flagged(session: Session, since: datetime) -> Iterator[tuple[datetime, str, str | None]]:
-    latest = (
-        select(ReviewRow.decision)
-        .where(ReviewRow.screening_id == ScreeningRow.id)
-        .order_by(ReviewRow.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
     rows = session.execute(
-        select(ScreeningRow.screened_at, ScreeningRow.answer, latest)
+        select(ScreeningRow.screened_at, ScreeningRow.answer, latest_decision())
         .where(
             ScreeningRow.screened_at >= since,
             ScreeningRow.disposition.in_([Disposition.REVIEW.value, Disposition.HOLD.value]),

@@ -12,19 +12,19 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ScalarSelect, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from imagescreen.database.background_set import known_background_pictures
 from imagescreen.database.calibration_set import OrdinaryPackage, OrdinaryPicture, package_content
-from imagescreen.database.tables import ReviewRow, ScreeningPictureRow, ScreeningRow
+from imagescreen.database.tables import ScreeningPictureRow, ScreeningRow
 from imagescreen.database.vectors import to_blob
 from imagescreen.errors import InvalidContent, LowInformationPicture, PictureProblem, PictureTooSmall
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.pictures import PictureHeader
 from imagescreen.references.enrolment import NewPicture
 from imagescreen.screening.answer import Disposition
-from imagescreen.screening.record import Decision
+from imagescreen.screening.record import Decision, latest_decision
 from imagescreen.serving.embed import embed_each, prepare
 
 _CHUNK = 500
@@ -208,22 +208,12 @@ def _told(others: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in others.most_common())
 
 
-def _latest_decision() -> ScalarSelect[str]:
-    return (
-        select(ReviewRow.decision)
-        .where(ReviewRow.screening_id == ScreeningRow.id)
-        .order_by(ReviewRow.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-
-
 def _judged(
     session: Session, fingerprint: str, since: datetime | None, until: datetime | None
 ) -> Iterator[tuple[UUID, str | None]]:
     """Each screening of the time with why it is no ordinary package to measure, None where it is one."""
     statement = select(
-        ScreeningRow.id, ScreeningRow.disposition, ScreeningRow.incomplete, ScreeningRow.fingerprint, _latest_decision()
+        ScreeningRow.id, ScreeningRow.disposition, ScreeningRow.incomplete, ScreeningRow.fingerprint, latest_decision()
     )
     if since is not None:
         statement = statement.where(ScreeningRow.screened_at >= since)
@@ -257,7 +247,7 @@ def _uncontested(session: Session, screening_ids: Sequence[UUID], others: Counte
 
 def _contested(session: Session, sha256s: Sequence[str]) -> set[str]:
     """Those of a screening of any time that was confirmed, or is flagged and not decided on."""
-    speaks_against = func.coalesce(_latest_decision(), ScreeningRow.disposition).in_(
+    speaks_against = func.coalesce(latest_decision(), ScreeningRow.disposition).in_(
         (Decision.CONFIRMED.value, Decision.UNSURE.value, Disposition.REVIEW.value, Disposition.HOLD.value)
     )
     found: set[str] = set()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Meta
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import ScalarSelect, bindparam, insert, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -181,14 +181,7 @@ class ScreeningRecord:
 
     def list(self, wanted: ScreeningFilter, *, limit: int, after: UUID | None = None) -> Sequence[ScreeningSummary]:
         """Newest first; `after` is the last id of the page before."""
-        latest = (
-            select(ReviewRow.decision)
-            .where(ReviewRow.screening_id == ScreeningRow.id)
-            .order_by(ReviewRow.id.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        statement = select(ScreeningRow, latest).order_by(ScreeningRow.id.desc()).limit(limit)
+        statement = select(ScreeningRow, latest_decision()).order_by(ScreeningRow.id.desc()).limit(limit)
         for name in ("disposition", "participant", "package_id"):
             value = getattr(wanted, name)
             if value is not None:
@@ -216,6 +209,17 @@ class ScreeningRecord:
             session.add(row)
             session.flush()
             return _review(row)
+
+
+def latest_decision() -> ScalarSelect[str]:
+    """The decision that counts for each `ScreeningRow` of the statement it is in; null without a review."""
+    return (
+        select(ReviewRow.decision)
+        .where(ReviewRow.screening_id == ScreeningRow.id)
+        .order_by(ReviewRow.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 def _row(session: Session, screening_id: UUID) -> ScreeningRow:

@@ -47,15 +47,19 @@ def large_png(seed: int) -> bytes:
     return file.getvalue()
 
 
+def sent_together(service: Service, name: str, *, packages: int, callers: int) -> list[httpx.Response]:
+    def send(number: int) -> httpx.Response:
+        with httpx.Client(base_url=service.url, timeout=60) as client:
+            return screen(client, f"{name}-{number}", product(number))
+
+    with ThreadPoolExecutor(callers) as pool:
+        return list(pool.map(send, range(packages)))
+
+
 def test_past_its_bound_requests_are_refused_with_a_time_to_try_again_and_the_accepted_are_recorded(
     small_service: Service,
 ) -> None:
-    def send(number: int) -> httpx.Response:
-        with httpx.Client(base_url=small_service.url, timeout=60) as client:
-            return screen(client, f"load-{number}", product(number))
-
-    with ThreadPoolExecutor(40) as callers:
-        answers = list(callers.map(send, range(40)))
+    answers = sent_together(small_service, "load", packages=40, callers=40)
     refused = [answer for answer in answers if answer.status_code != 201]
     assert refused
     for answer in refused:
@@ -75,13 +79,7 @@ def test_whoever_waits_too_long_for_a_turn_is_refused_with_a_time_to_try_again(
     home = Path(shutil.copytree(sample_home, tmp_path / "home"))
     room = {"max_concurrent_requests": "1", "max_waiting_requests": "100", "request_timeout_s": "0.1"}
     with serving(home, **room) as service:
-
-        def send(number: int) -> httpx.Response:
-            with httpx.Client(base_url=service.url, timeout=60) as client:
-                return screen(client, f"patient-{number}", product(number))
-
-        with ThreadPoolExecutor(60) as callers:
-            answers = list(callers.map(send, range(120)))
+        answers = sent_together(service, "patient", packages=120, callers=60)
         refused = [answer for answer in answers if answer.status_code != 201]
         assert {(answer.status_code, answer.headers.get("retry-after")) for answer in refused} == {(503, "1")}
         assert any("waited longer than 0.1 s" in answer.json()["detail"] for answer in refused)
