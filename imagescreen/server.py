@@ -4,7 +4,6 @@ What is only needed where requests are served is imported there: the supervisor 
 """
 
 import errno
-import gc
 import multiprocessing
 import os
 import signal
@@ -101,9 +100,6 @@ def _run(server: Server, sockets: list[socket.socket]) -> None:
     for each in sockets:
         host, port = each.getsockname()[:2]
         log.info("listening", host=host, port=port)
-    # Libraries, model and index stay: looking through their objects again and again would hold up every request.
-    gc.collect()
-    gc.freeze()
     try:
         server.run(sockets)
     except OSError as error:

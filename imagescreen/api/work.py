@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from anyio import CapacityLimiter, WouldBlock, move_on_after, to_thread
+from anyio import CapacityLimiter, fail_after, move_on_after, to_thread
 from litestar import Request
 
 from imagescreen.api.metrics import Metrics
@@ -43,14 +43,11 @@ class Desk:
         patience = Patience(self.bench.settings.request_timeout_s)
         # One task may hold several slots, one for each request that it serves on a connection: borrow for a token.
         token = object()
-        try:
-            self._bodies.acquire_on_behalf_of_nowait(token)
-        except WouldBlock:
-            with move_on_after(patience.left_s) as waiting:
-                await self._bodies.acquire_on_behalf_of(token)
-            if waiting.cancelled_caught:
-                # Not left to `check`: the event loop's clock is not exactly that of patience.
-                raise patience.over() from None
+        with move_on_after(patience.left_s) as waiting:
+            await self._bodies.acquire_on_behalf_of(token)
+        if waiting.cancelled_caught:
+            # Not left to `check`: the event loop's clock is not exactly that of patience.
+            raise patience.over()
         try:
             yield patience
         finally:
@@ -63,7 +60,7 @@ class Desk:
         """
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self.bench.settings.body_timeout_s):
+            with fail_after(self.bench.settings.body_timeout_s):
                 return await body
         except TimeoutError:
             raise RequestTimeout(f"the body did not arrive within {self.bench.settings.body_timeout_s:g} s") from None

@@ -174,9 +174,7 @@ class Watchdog:
 def test_nothing_blocks_the_event_loop_while_all_kinds_of_requests_are_served(sample_copy: Path) -> None:
     watchdog = Watchdog()
     loops: list[str] = []
-    # One at a time, so that some wait for their turn.
-    settings = settings_of(sample_copy, max_concurrent_requests=1)
-    with open_workbench(settings) as bench, socket.create_server(("127.0.0.1", 0)) as listening:
+    with open_workbench(settings_of(sample_copy)) as bench, socket.create_server(("127.0.0.1", 0)) as listening:
         config = Config(create_app(bench.settings, bench), log_config=None, access_log=False, proxy_headers=False)
         server = Server(config)
 
