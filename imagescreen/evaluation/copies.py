@@ -12,15 +12,12 @@ from PIL import Image
 
 from imagescreen.errors import WrongUse
 from imagescreen.evaluation.edited_copies import edited_copy
-from imagescreen.evaluation.photos import INDEX, PhotoSet
+from imagescreen.evaluation.photos import INDEX, PhotoSet, reader_without_limits
 from imagescreen.matching import HashQuery, HashSnapshot, ReferenceHash
 from imagescreen.pictures import (
     MAX_PDQ_DISTANCE,
-    DecodingBudget,
     PdqHasher,
     PictureHash,
-    PictureLimits,
-    PictureReader,
 )
 
 _TURN = Image.Transpose
@@ -60,11 +57,6 @@ def named_photos(folder: Path, tar: str | None, limit: int) -> list[tuple[str, b
     if not paths:
         raise WrongUse(f"there are no JPEG files in {folder}")
     return [(str(path.relative_to(folder)), path.read_bytes()) for path in paths]
-
-
-def reader_without_limits() -> PictureReader:
-    """For photographs of one's own."""
-    return PictureReader(PictureLimits(1 << 30, 1 << 30, 1), DecodingBudget(1 << 30, 1))
 
 
 def measure_copies(photos: Sequence[tuple[str, bytes]], hasher: PdqHasher, *, seed: int = 7) -> CopyFigures:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from imagescreen.evaluation.copies import INPUT_SIDE, reader_without_limits
+from imagescreen.evaluation.copies import INPUT_SIDE
+from imagescreen.evaluation.photos import reader_without_limits
 from imagescreen.pictures import MAX_PDQ_DISTANCE
 
 SIDES = (256, 64)

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from imagescreen.errors import PhotosUnusable
+from imagescreen.pictures import DecodingBudget, PictureLimits, PictureReader
 
 INDEX = "index.csv"
 MAX_MEMBER_BYTES = 64 << 20
@@ -91,6 +92,11 @@ class TarFolder:
             if known is None:
                 known = self._spans[tar] = _spans(self._path(tar))
             return known
+
+
+def reader_without_limits() -> PictureReader:
+    """For photographs of one's own."""
+    return PictureReader(PictureLimits(1 << 30, 1 << 30, 1), DecodingBudget(1 << 30, 1))
 
 
 def _index(folder: Path) -> Iterator[PhotoRow]:

@@ -1,0 +1,1 @@
+"""Training of the built-in model by distillation; needs the extra `train`."""

@@ -1,0 +1,61 @@
+"""What the student is pulled towards, for a batch of pictures seen in two edited views each."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from imagescreen.evaluation.training.recipe import Recipe
+
+_SMOOTHING = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`first` and `second` (n, d) are the student's unit vectors of two views, `targets` (n, d) the teachers' of the
+    clean picture, `words` (c, d) the text side's of all class names, `classes` (n,) the names' places, -1 for none.
+    `products` (n,) bool tells whose class is one product, so that pictures of it are no wrong answers to each other.
+    """
+
+    first: Tensor
+    second: Tensor
+    targets: Tensor
+    words: Tensor
+    classes: Tensor
+    products: Tensor
+
+
+def losses(batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
+    """Each weighted: their sum is what is minimised.
+
+    `cosine` pulls each view to its target, `teachers` makes the view as similar to the other pictures' targets as its
+    own target is (Fang et al., "SEED: self-supervised distillation for visual representation", 2021); `copies` is the
+    contrastive loss between the two views (Chen et al., "A simple framework for contrastive learning", 2020), without
+    other pictures of the same product; `words` is the cross-entropy over all class names.
+    """
+    views = torch.cat((batch.first, batch.second))
+    targets = batch.targets.repeat(2, 1)
+    wanted = (targets @ batch.targets.T / recipe.teacher_temperature).softmax(1)
+    words = views @ batch.words.T / recipe.words_temperature
+    return {
+        "cosine": recipe.cosine_weight * (1 - (views * targets).sum(1)).mean(),
+        "teachers": recipe.teacher_weight
+        * functional.cross_entropy(views @ batch.targets.T / recipe.teacher_temperature, wanted),
+        "copies": recipe.copies_weight
+        * _contrastive(batch.first, batch.second, _alike(batch), recipe.copies_temperature),
+        "words": recipe.words_weight
+        * functional.cross_entropy(words, batch.classes.repeat(2), ignore_index=-1, label_smoothing=_SMOOTHING),
+    }
+
+
+def _alike(batch: Batch) -> Tensor:
+    """(n, n) bool: another picture of the same product."""
+    same = (batch.classes[:, None] == batch.classes[None]) & batch.products[:, None] & batch.products[None]
+    return same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
+
+
+def _contrastive(left: Tensor, right: Tensor, alike: Tensor, temperature: float) -> Tensor:
+    logits = (left @ right.T / temperature).masked_fill(alike, float("-inf"))
+    own = torch.arange(len(left), device=left.device)
+    return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2

@@ -1,0 +1,73 @@
+"""The two ImageNet encoders whose vectors the student learns to give."""
+
+from pathlib import Path
+
+import timm
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from imagescreen.errors import BrokenModel, WrongUse
+
+INPUT_SIDE = 224
+VIT_FILE = "vit_tiny_patch16_224.safetensors"
+DENSENET_FILE = "densenet169.safetensors"
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+# The weights were trained with this epsilon, which is not torchvision's.
+_DENSENET_EPSILON = 1.001e-5
+
+
+class Teachers(nn.Module):
+    """(n, 3, 224, 224) in 0 to 1 -> (n, 1856) float32 of unit length: both teachers' unit vectors side by side."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, folder: Path) -> None:
+        """Raises WrongUse when a file is missing, BrokenModel when it is not of the architecture."""
+        super().__init__()
+        self.vit = timm.create_model("vit_tiny_patch16_224", num_classes=0)
+        self.densenet = torchvision.models.densenet169()
+        self.densenet.classifier = nn.Identity()
+        for module in self.densenet.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = _DENSENET_EPSILON
+        _load(self.vit, folder / VIT_FILE)
+        _load(self.densenet, folder / DENSENET_FILE)
+        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN)[:, None, None])
+        self.register_buffer("std", torch.tensor(_IMAGENET_STD)[:, None, None])
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        by_vit = self.vit((images - 0.5) / 0.5).float()
+        maps = torch.relu(self.densenet.features((images - self.mean) / self.std))
+        by_densenet = maps.mean((2, 3)).float()
+        both = torch.cat((nn.functional.normalize(by_vit), nn.functional.normalize(by_densenet)), 1)
+        return nn.functional.normalize(both)
+
+
+class Reduction:
+    """Principal components of the teachers' vectors: (n, 1856) -> (n, d) of unit length."""
+
+    def __init__(self, vectors: Tensor, dimension: int) -> None:
+        self.mean = vectors.mean(0)
+        centred = (vectors - self.mean).double()
+        # Of the covariance, whose eigenvalues come in ascending order.
+        components = torch.linalg.eigh(centred.T @ centred).eigenvectors.T.flip(0).float()
+        if len(vectors) < dimension:
+            raise WrongUse(f"{len(vectors)} training pictures are too few for vectors of {dimension} components")
+        self.components = components[:dimension].T.contiguous()
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        return nn.functional.normalize((vectors - self.mean) @ self.components)
+
+
+def _load(model: nn.Module, path: Path) -> None:
+    if not path.is_file():
+        raise WrongUse(f"there is no teacher {path.name} in the folder {path.parent.name!r}")
+    tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    if missing or unexpected:
+        raise BrokenModel(f"{path.name} is not a {type(model).__name__}: {(missing or unexpected)[0]} does not fit.")

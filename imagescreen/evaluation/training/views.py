@@ -1,0 +1,91 @@
+"""Clean views of the training pictures, which the teachers see: crops, and mixtures of two pictures.
+
+The teachers' vectors of many views of few pictures teach more than those of the pictures alone (Beyer et al.,
+"Knowledge distillation: a good teacher is patient and consistent", 2022; Asano and Saeed, "Extrapolating from a single
+image to a thousand classes using distillation", 2023).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from imagescreen.evaluation.training.edits import Editor
+from imagescreen.evaluation.training.pictures import TrainingPictures
+from imagescreen.evaluation.training.recipe import Recipe
+
+_SMALLEST_CROP = 0.25
+_LEAST_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Mixtures:
+    """`partners` (n, m): the second picture; `first`, `second` (n, m, 4): what is cropped from each; `share` (n, m) of
+    the second; `patch` (n, m, 4): where it lies, or the whole square where both show through each other.
+    """
+
+    partners: Tensor
+    first: Tensor
+    second: Tensor
+    share: Tensor
+    patch: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """`pixels` (n, 3, s, s) uint8 and `extents` (n, 2) are the pictures', `crops` (n, v, 4) shares of each."""
+
+    pixels: Tensor
+    extents: Tensor
+    crops: Tensor
+    mixtures: Mixtures
+
+    @classmethod
+    def of(cls, pictures: TrainingPictures, recipe: Recipe, device: torch.device) -> "Views":
+        generator = torch.Generator().manual_seed(recipe.seed)
+        count = len(pictures.pixels)
+        crops = _boxes((count, recipe.views), generator)
+        # The first is the whole picture.
+        crops[:, 0] = torch.tensor([0.0, 0.0, 1.0, 1.0])
+        shape = (count, recipe.mixtures)
+        share = torch.rand(shape, generator=generator) * (1 - 2 * _LEAST_SHARE) + _LEAST_SHARE
+        through = torch.rand(shape, generator=generator) < 0.5
+        patch = _boxes(shape, generator)
+        patch = torch.where(through[..., None], torch.tensor([0.0, 0.0, 1.0, 1.0]), patch)
+        share = torch.where(through, share, 1.0)
+        mixtures = Mixtures(
+            torch.randint(count, shape, generator=generator).to(device),
+            _boxes(shape, generator).to(device),
+            _boxes(shape, generator).to(device),
+            share.to(device),
+            (patch * 2 - 1).to(device),
+        )
+        pixels = torch.from_numpy(pictures.pixels).to(device)
+        return cls(pixels, torch.from_numpy(pictures.extents).to(device), crops.to(device), mixtures)
+
+    def cropped(self, editor: Editor, chosen: Tensor, view: Tensor, side: int) -> Tensor:
+        """(b, 3, side, side) in 0 to 1: crop number `view` (b,) of the `chosen` (b,) pictures."""
+        return editor.plain(self.pixels[chosen], self.extents[chosen], self.crops[chosen, view], side)
+
+    def mixed(self, editor: Editor, chosen: Tensor, view: Tensor, side: int) -> Tensor:
+        """(b, 3, side, side) in 0 to 1: mixture number `view` (b,) of the `chosen` (b,) pictures."""
+        m = self.mixtures
+        other = m.partners[chosen, view]
+        first = editor.plain(self.pixels[chosen], self.extents[chosen], m.first[chosen, view], side)
+        second = editor.plain(self.pixels[other], self.extents[other], m.second[chosen, view], side)
+        patch = m.patch[chosen, view][:, :, None, None]
+        line = (torch.arange(side, device=first.device) + 0.5) * 2 / side - 1
+        y, x = line[:, None], line[None]
+        inside = (x >= patch[:, 0]) & (y >= patch[:, 1]) & (x <= patch[:, 2]) & (y <= patch[:, 3])
+        weight = (inside * m.share[chosen, view][:, None, None])[:, None]
+        return first * (1 - weight) + second * weight
+
+
+def _boxes(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """(*shape, 4): left, top, right, bottom as shares, of at least a quarter of the area."""
+    area = torch.rand(shape, generator=generator) * (1 - _SMALLEST_CROP) + _SMALLEST_CROP
+    stretch = torch.exp((torch.rand(shape, generator=generator) - 0.5) * 0.6)
+    width, height = (area.sqrt() * stretch).clamp(max=1), (area.sqrt() / stretch).clamp(max=1)
+    left = torch.rand(shape, generator=generator) * (1 - width)
+    top = torch.rand(shape, generator=generator) * (1 - height)
+    return torch.stack((left, top, left + width, top + height), -1)
