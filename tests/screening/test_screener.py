@@ -81,7 +81,8 @@ def test_the_record_holds_facts_answer_vectors_and_policy(opened: Open) -> None:
         ("screened", len(HELD)),
         ("unsupported_format", 6),
     ]
-    assert len(pictures[0].vector or b"") == 4 * 256 and pictures[1].vector is None
+    dimension = bench.follower.serving.current().batcher.encoder.dimension
+    assert len(pictures[0].vector or b"") == 4 * dimension and pictures[1].vector is None
     assert "[rates]" in policy.document
 
 
