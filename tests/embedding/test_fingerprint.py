@@ -111,7 +111,9 @@ def test_model_that_is_not_installed_names_the_command(weights_copy: Path) -> No
 
 
 def test_unknown_model_names_the_known_ones(weights_copy: Path) -> None:
-    with pytest.raises(BrokenInstallation, match=rf"'nope'.*{BUILT_IN_MODEL}, .*vit-b-32-openai.*fetch_weights"):
+    with pytest.raises(
+        BrokenInstallation, match=rf"'nope'.*{BUILT_IN_MODEL} \(built in\), .*vit-b-32-openai.*fetch_weights"
+    ):
         installed_fingerprint("nope", weights_copy)
 
 
