@@ -26,6 +26,7 @@ from imagescreen.api.worker_metrics import forget_worker, workers_folder
 from imagescreen.database.migrate import migrate
 from imagescreen.database.session import Database
 from imagescreen.errors import BrokenInstallation, ImagescreenError
+from imagescreen.jobs.current_model import require_servable
 from imagescreen.settings import Settings
 
 HEALTH_CHECK_S = 30
@@ -46,9 +47,10 @@ _THREADS = ("torch_threads", "faiss_threads", "decode_threads")
 def serve(settings: Settings) -> None:
     """Serves until SIGTERM or Ctrl-C.
 
-    Raises BrokenInstallation when the address, the database, the policy or the first model cannot be used.
+    Raises BrokenInstallation when the address, the database, the policy or the model cannot be used.
     """
     configure_logs(settings)
+    _check_database(settings)
     with _bound(settings.host, settings.port) as sockets:
         if settings.workers == 1:
             with _server(settings) as server:
@@ -57,13 +59,17 @@ def serve(settings: Settings) -> None:
             _serve_with_workers(settings, sockets)
 
 
-def _serve_with_workers(settings: Settings, sockets: list[socket.socket]) -> None:
-    # Once, before there are several that would each want to.
+def _check_database(settings: Settings) -> None:
+    """Once, before there are several processes that would each want to bring it up to date, or say what is wrong."""
     database = Database(settings.sqlalchemy_url)
     try:
         migrate(database)
+        require_servable(database, settings)
     finally:
         database.close()
+
+
+def _serve_with_workers(settings: Settings, sockets: list[socket.socket]) -> None:
     with workers_folder() as folder:
         supervisor = _Supervisor(settings, sockets, folder)
         supervisor.run()

@@ -14,6 +14,9 @@ from imagescreen.errors import WrongUse
 ENV_PREFIX = "IMAGESCREEN_"
 MIB = 1 << 20
 
+BUILT_IN_MODEL = "mini-2"
+"""The model that is committed under `weights/`. One that replaces it gets another name: an index knows what made it."""
+
 
 class DType(StrEnum):
     AUTO = "auto"
@@ -76,7 +79,7 @@ class Settings(BaseSettings):
     weights_dir: Path = Field(Path("weights"), description="Folder of `models.toml` and the models' files.")
     policy_file: Path | None = Field(None, description="The operator's policy (TOML); unset is the built-in one.")
 
-    model: str = Field("mini", description="Model of the first index version; later ones name their own.")
+    model: str = Field(BUILT_IN_MODEL, description="Model of the first index version; later ones name their own.")
     random_weights: bool = Field(
         False, description="Serve a model that was never trained: for `scripts/benchmark.py`, never to screen."
     )

@@ -84,10 +84,10 @@ def megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.1f} MB"
 
 
-def quiet_logs() -> None:
-    """Scripts speak to people: only warnings come through, as plain lines."""
+def quiet_logs(level: int = logging.ERROR) -> None:
+    """Scripts speak to people: only errors come through, as plain lines."""
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from _console import new_app, out, progress_bar, run
 
-from imagescreen.settings import ENV_PREFIX, IndexChoice, read_settings
+from imagescreen.settings import BUILT_IN_MODEL, ENV_PREFIX, IndexChoice, read_settings
 
 app = new_app()
 
@@ -32,7 +32,7 @@ def main(
     pictures: Annotated[int, typer.Option(min=1, help="Reference pictures.")] = 1_000_000,
     ordinary: Annotated[int, typer.Option(min=0, help="Pictures of ordinary goods to measure thresholds with.")] = 1000,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the reindex (default: every core).")] = None,
-    model: Annotated[str, typer.Option(help="Whose embedding space it is; the model is not run.")] = "mini",
+    model: Annotated[str, typer.Option(help="Whose embedding space it is; the model is not run.")] = BUILT_IN_MODEL,
     index_type: Annotated[IndexChoice, typer.Option(help="Structure of the version.")] = IndexChoice.AUTO,
     append: Annotated[Path | None, typer.Option(help="Markdown file to append the result to.")] = None,
     title: Annotated[str, typer.Option(help="Heading of the result.")] = "Reindex",

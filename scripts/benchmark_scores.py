@@ -14,7 +14,7 @@ import typer
 from _console import new_app, out, run
 from rich.table import Table
 
-from imagescreen.settings import read_settings
+from imagescreen.settings import BUILT_IN_MODEL, read_settings
 
 app = new_app()
 
@@ -34,7 +34,7 @@ def main(
     references: Annotated[int, typer.Option(min=100, help="Reference pictures that are searched.")] = 10_000,
     packages: Annotated[int, typer.Option(min=1, help="Packages of one picture, in each round.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="How often the two lines alternate.")] = 5,
-    model: Annotated[str, typer.Option(help="An installed model.")] = "mini",
+    model: Annotated[str, typer.Option(help="An installed model.")] = BUILT_IN_MODEL,
     append: Annotated[Path | None, typer.Option(help="Append a section in Markdown to this file.")] = None,
 ) -> None:
     settings = read_settings(torch_threads=1, faiss_threads=1)

@@ -6,16 +6,18 @@ does not notice.
 
 With --model, everything is embedded with another model first, on one thread unless told otherwise; that can be
 interrupted and run again, and nothing is done twice. Before the new version becomes current, stored screenings whose
-pictures are still there are screened with both models, and you are asked.
+pictures are still there are screened with both models, and you are asked; unless the model that made the current
+version is not installed any more (after an upgrade with another built-in model), so that there is nothing to choose.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from _console import SOME_REJECTED, fail, lowest_priority, new_app, out, progress_bar, run, use_threads
+from _console import SOME_REJECTED, fail, lowest_priority, new_app, out, progress_bar, quiet_logs, run, use_threads
 
 from imagescreen.errors import WrongUse
 from imagescreen.settings import Settings, read_settings
@@ -60,7 +62,8 @@ def main(
     lowest_priority()
     count = threads or (len(os.sched_getaffinity(0)) if model is None else 1)
     use_threads(count)
-    settings = read_settings(torch_threads=count, faiss_threads=count, decode_threads=count)
+    # The setting may name a model that is gone, while this one is asked for.
+    settings = read_settings(model=model, torch_threads=count, faiss_threads=count, decode_threads=count)
     if model is None:
         _rebuild(settings)
     else:
@@ -94,20 +97,23 @@ def _change_model(settings: Settings, model: str, sample: int, report: Path | No
     from imagescreen.jobs.progress import StageTimes
     from imagescreen.jobs.workbench import open_workbench
 
+    # That the current version is refused for want of its model may be why this is run; `compare` tells it otherwise.
+    quiet_logs(logging.CRITICAL)
     with open_workbench(settings) as bench:
         with progress_bar() as progress:
             times = StageTimes(progress)
             change = ModelChange(bench, model, built_by=BUILT_BY, progress=times)
             built = change.build()
             comparison = None
-            if change.changes_space and sample:
+            chosen = change.changes_space and change.can_go_back
+            if chosen and sample:
                 comparison = compare(bench, built.manifest.version, change.encoder, sample=sample, progress=times)
         _show_times(times)
         if comparison is not None:
             show_comparison(comparison, report)
             if report is not None:
                 write_report(comparison, report)
-        if change.changes_space and not yes:
+        if chosen and not yes:
             _ask(built.manifest.version, model)
         with progress_bar() as progress:
             change.activate(built)

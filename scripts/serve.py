@@ -63,10 +63,12 @@ def _prepare_sample_or_fail(settings: Settings) -> None:
 
 
 def _prepare_sample(settings: Settings) -> None:
+    from imagescreen.jobs.current_model import require_servable
     from imagescreen.jobs.first_start import first_look, prepare_sample, sample_lines
     from imagescreen.jobs.workbench import open_store, open_workbench
 
     with open_store(settings) as store:
+        require_servable(store.database, settings)
         found = first_look(store)
     if found.wants_sample:
         out.print("the catalogue is empty: filling it with rendered samples (about a minute)")

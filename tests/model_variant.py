@@ -1,36 +1,68 @@
-"""A second real model for tests: `mini` with its picture projection turned, which is another embedding space."""
+"""Further real models for tests, made of the built-in one: the same knowledge in another embedding space."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from imagescreen.embedding.fetch import rewrite_manifest
-from imagescreen.embedding.registry import entry_of
+from imagescreen.embedding.registry import CONFIG_FILE, REGISTRY_FILE, WEIGHTS_FILE, entry_of
+from imagescreen.settings import BUILT_IN_MODEL
 
 PROJECTION = "visual.head.proj.weight"
+TEXT_PROJECTION = "text_projection"
+
+Tensors = dict[str, torch.Tensor]
 
 
 def install_variant(source: Path, weights: Path, *, seed: int = 0) -> Path:
-    """Installs `mini` and `variant` under `weights` and returns it; another seed is another space."""
-    for name in ("mini", "variant"):
-        if not (weights / name).exists():
-            shutil.copytree(source / "mini", weights / name)
-    file = weights / "variant" / "open_clip_model.safetensors"
+    """Installs the built-in model and `variant` under `weights` and returns it. The picture projection of `variant` is
+    turned; another seed is another space.
+    """
+
+    def turned(tensors: Tensors) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        side = tensors[PROJECTION].shape[0]
+        turn, _ = torch.linalg.qr(torch.randn(side, side, generator=generator))
+        tensors[PROJECTION] = (turn @ tensors[PROJECTION].float()).half().contiguous()
+
+    return _install(source, weights, "variant", turned, entry_of(BUILT_IN_MODEL, source).dimension)
+
+
+def install_former(source: Path, weights: Path) -> Path:
+    """Installs the built-in model and `former` under `weights` and returns it; `former` has half the dimensions."""
+    dimension = entry_of(BUILT_IN_MODEL, source).dimension // 2
+
+    def halved(tensors: Tensors) -> None:
+        tensors[PROJECTION] = tensors[PROJECTION][:dimension].contiguous()
+        tensors[TEXT_PROJECTION] = tensors[TEXT_PROJECTION][:, :dimension].contiguous()
+
+    return _install(source, weights, "former", halved, dimension)
+
+
+def _install(source: Path, weights: Path, name: str, change: Callable[[Tensors], None], dimension: int) -> Path:
+    for each in (BUILT_IN_MODEL, name):
+        if not (weights / each).exists():
+            shutil.copytree(source / BUILT_IN_MODEL, weights / each)
+    file = weights / name / WEIGHTS_FILE
     tensors = load_file(file)
-    generator = torch.Generator().manual_seed(seed)
-    side = tensors[PROJECTION].shape[0]
-    turn, _ = torch.linalg.qr(torch.randn(side, side, generator=generator))
-    tensors[PROJECTION] = (turn @ tensors[PROJECTION].float()).half().contiguous()
+    change(tensors)
     save_file(tensors, file)
-    _register(source, weights)
-    rewrite_manifest(entry_of("variant", weights), weights)
+    config = json.loads((weights / name / CONFIG_FILE).read_text(encoding="utf-8"))
+    config["model_cfg"]["embed_dim"] = dimension
+    (weights / name / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
+    _register(source, weights, name, dimension)
+    rewrite_manifest(entry_of(name, weights), weights)
     return weights
 
 
-def _register(source: Path, weights: Path) -> None:
-    """The registry's entry of `mini`, twice."""
-    registry = (source / "models.toml").read_text(encoding="utf-8")
+def _register(source: Path, weights: Path, name: str, dimension: int) -> None:
+    """The registry's entry of the built-in model, twice."""
+    registry = (source / REGISTRY_FILE).read_text(encoding="utf-8")
     entry = "[[model]]" + registry.split("[[model]]")[1]
-    (weights / "models.toml").write_text(entry + entry.replace('"mini"', '"variant"'), encoding="utf-8")
+    told = f"dimension = {entry_of(BUILT_IN_MODEL, source).dimension}\n"
+    other = entry.replace(f'"{BUILT_IN_MODEL}"', f'"{name}"').replace(told, f"dimension = {dimension}\n")
+    (weights / REGISTRY_FILE).write_text(entry + other, encoding="utf-8")

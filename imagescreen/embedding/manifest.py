@@ -8,12 +8,13 @@ import msgspec
 
 from imagescreen.embedding.fingerprint import Ingredients, fingerprint_of, ingredients_of
 from imagescreen.embedding.model_config import ModelConfig, disagreement, read_config
-from imagescreen.embedding.registry import CONFIG_FILE, WEIGHTS_FILE, ModelEntry, entry_of, read_registry
-from imagescreen.errors import BrokenInstallation, BrokenModel
+from imagescreen.embedding.registry import CONFIG_FILE, REGISTRY_FILE, WEIGHTS_FILE, ModelEntry, entry_of, read_registry
+from imagescreen.errors import BrokenInstallation, BrokenModel, FingerprintMismatch
 
 MANIFEST_FILE = "manifest.json"
 _FORMAT = 1
 _CHUNK_BYTES = 1 << 20
+_REINDEX = ".venv/bin/python scripts/reindex.py"
 
 # Suffixes under which checkpoints circulate. All but safetensors can carry code or would be picked up by open_clip.
 _WEIGHTS_SUFFIXES = frozenset(
@@ -173,6 +174,28 @@ def installed_models(weights_dir: Path) -> Mapping[str, str]:
         except BrokenInstallation:
             continue
     return found
+
+
+def require_maker(what: str, model: str, fingerprint: str, weights_dir: Path, *, preferred: str) -> None:
+    """Raises one sentence with the command that helps, unless the model that made `what` is the one installed.
+
+    FingerprintMismatch when what has its name is another one, or when nothing is listed under that name any more, as
+    after a release with another built-in model: everything must be embedded anew then, with `preferred` if that is
+    installed. BrokenInstallation when it can be fetched, or is not sound.
+    """
+    if model not in read_registry(weights_dir):
+        installed = installed_models(weights_dir)
+        instead = preferred if preferred in installed else next(iter(installed), preferred)
+        raise FingerprintMismatch(
+            f"{what} was made with model {model!r}, which {REGISTRY_FILE} does not list any more: nothing is lost, and "
+            f"`{_REINDEX} --model {instead}` embeds everything anew"
+        )
+    found = installed_fingerprint(model, weights_dir)
+    if found != fingerprint:
+        raise FingerprintMismatch(
+            f"{what} was made with model {model!r} of fingerprint {fingerprint}, the one installed has {found}: "
+            f"`{_REINDEX} --model {model}` embeds everything anew"
+        )
 
 
 def _broken(entry: ModelEntry, what: str) -> BrokenModel:

@@ -91,10 +91,15 @@ def entry_of(name: str, weights_dir: Path) -> ModelEntry:
     registry = read_registry(weights_dir)
     if name not in registry:
         raise BrokenInstallation(
-            f"There is no model {name!r} in {REGISTRY_FILE}; it lists {', '.join(registry)}, "
+            f"There is no model {name!r} in {REGISTRY_FILE}; it lists {', '.join(_listed(registry))}, "
             "and `scripts/fetch_weights.py NAME` installs one of them."
         )
     return registry[name]
+
+
+def _listed(registry: Mapping[str, ModelEntry]) -> Iterator[str]:
+    for name, entry in registry.items():
+        yield f"{name} (built in)" if entry.built_in else name
 
 
 def _problems(entry: ModelEntry) -> Iterator[str]:

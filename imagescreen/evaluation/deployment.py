@@ -21,9 +21,8 @@ from imagescreen.embedding.registry import entry_of
 from imagescreen.evaluation.http_load import multipart
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed, fill
 from imagescreen.references.sample.rendered import jpeg_bytes, render_product
-from imagescreen.settings import ENV_PREFIX
+from imagescreen.settings import BUILT_IN_MODEL, ENV_PREFIX
 
-MODEL = "mini"
 PICTURE_SIZE = (240, 300)
 _FIRST_SEED = 700_000
 _TIMEOUT_S = 300.0
@@ -79,7 +78,7 @@ class Deployment:
     home: Path
     scripts: Path
     weights_dir: Path
-    model: str = MODEL
+    model: str = BUILT_IN_MODEL
 
     def environment(self, **settings: str) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}

@@ -16,8 +16,8 @@ from imagescreen.database.index_versions import activate_version, changed_refere
 from imagescreen.database.matchable import count_without_vector, lacks_vector_since
 from imagescreen.database.stored_vectors import stored_pictures
 from imagescreen.database.tables import IndexVersionRow
-from imagescreen.embedding.manifest import installed_fingerprint
-from imagescreen.errors import BrokenIndex, Conflict, FingerprintMismatch
+from imagescreen.embedding.manifest import require_maker
+from imagescreen.errors import BrokenIndex, Conflict
 from imagescreen.jobs.build import Space, lacking_vectors
 from imagescreen.jobs.workbench import Store
 from imagescreen.matching import IndexVersion, VersionManifest, open_version
@@ -55,12 +55,13 @@ def open_checked(store: Store, version: str) -> IndexVersion:
     """
     opened = open_version(store.versions_dir, version)
     manifest = opened.manifest
-    installed = installed_fingerprint(manifest.model, store.settings.weights_dir)
-    if installed != manifest.fingerprint:
-        raise FingerprintMismatch(
-            f"index version {version} was made with model {manifest.model!r} of fingerprint {manifest.fingerprint}, "
-            f"the one installed has {installed}"
-        )
+    require_maker(
+        f"index version {version}",
+        manifest.model,
+        manifest.fingerprint,
+        store.settings.weights_dir,
+        preferred=store.settings.model,
+    )
     decode_scale(opened.attachments, fingerprint=manifest.fingerprint, dimension=manifest.dimension)
     return opened
 

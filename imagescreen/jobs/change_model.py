@@ -3,6 +3,7 @@
 from imagescreen.database.index_versions import current_version
 from imagescreen.jobs.activation import activate_built, record
 from imagescreen.jobs.build import Built, Space, build_version
+from imagescreen.jobs.current_model import has_current_maker
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.reembed import reembed
 from imagescreen.jobs.tidy import tidy
@@ -12,8 +13,9 @@ from imagescreen.jobs.workbench import Workbench
 class ModelChange:
     """One change to `model`. Interrupted anywhere and begun again, it embeds nothing twice.
 
-    `changes_space` is false when the current version was made with the very same model. Raises BrokenInstallation for a
-    model that is not installed or not sound.
+    `changes_space` is false when the current version was made with the very same model; `can_go_back` is false when its
+    model is not installed (any more): there is nothing to compare with then, and nothing to choose.
+    Raises BrokenInstallation for a model that is not installed or not sound.
     """
 
     def __init__(self, bench: Workbench, model: str, *, built_by: str, progress: Progress = silent) -> None:
@@ -25,6 +27,7 @@ class ModelChange:
         with bench.database.read() as session:
             self._seen = current_version(session)
         self.changes_space = self._seen is not None and self._seen.fingerprint != self.encoder.fingerprint
+        self.can_go_back = self._seen is None or has_current_maker(self._seen, bench.settings)
 
     def build(self) -> Built:
         """Embeds what lacks a vector and builds a version, which is not current yet.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagescreen.database.index_versions import current_version
-from imagescreen.embedding.manifest import installed_models
 from imagescreen.errors import BrokenInstallation, ImagescreenError
 from imagescreen.jobs.calibrate import calibrate
 from imagescreen.jobs.ordinary_packages import single_pictures
@@ -56,13 +55,7 @@ def first_look(store: Store) -> FirstLook:
         return FirstLook(True, False, None)
     advice = None
     folders = (store.settings.index_dir / "versions").glob("*/manifest.json")
-    installed = installed_models(store.settings.weights_dir)
-    if installed.get(current.model) != current.fingerprint:
-        advice = (
-            f"index version {current.version} was made with model {current.model!r} ({current.fingerprint}), which is "
-            f"not installed: build another with {REINDEX} --model {store.settings.model}"
-        )
-    elif current.version not in {path.parent.name for path in folders}:
+    if current.version not in {path.parent.name for path in folders}:
         advice = f"the folder of index version {current.version} is gone: build another with {REINDEX}"
     return FirstLook(False, not own, advice)
 

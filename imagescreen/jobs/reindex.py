@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from imagescreen.database.index_versions import current_version
 from imagescreen.database.tables import IndexVersionRow
-from imagescreen.errors import Conflict, FingerprintMismatch
+from imagescreen.errors import Conflict
 from imagescreen.jobs.activation import activate_built
 from imagescreen.jobs.build import Built, Space, build_version, installed_space
 from imagescreen.jobs.change_model import ModelChange
+from imagescreen.jobs.current_model import require_current_maker
 from imagescreen.jobs.measure import Measured
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.tidy import tidy
@@ -57,16 +58,12 @@ def build_current(
 def current_space(store: Store, current: IndexVersionRow | None) -> Space:
     """That of the current version, or of the model that settings name before the first.
 
-    Raises FingerprintMismatch when the model is not the one installed.
+    Raises FingerprintMismatch or BrokenInstallation when the model is not the one installed.
     """
-    name = store.settings.model if current is None else current.model
-    space = installed_space(name, store.settings)
-    if current is not None and space.fingerprint != current.fingerprint:
-        raise FingerprintMismatch(
-            f"the current index version was made with model {name!r} of fingerprint {current.fingerprint}, the one "
-            f"installed has {space.fingerprint}: embed everything anew with scripts/reindex.py --model {name}"
-        )
-    return space
+    if current is None:
+        return installed_space(store.settings.model, store.settings)
+    require_current_maker(current, store.settings)
+    return installed_space(current.model, store.settings)
 
 
 def reindex(

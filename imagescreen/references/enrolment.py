@@ -345,6 +345,9 @@ class Enrolment:
         lock_feed(session)
         row = current_version(session)
         if row is not None and row.fingerprint != served.snapshot.fingerprint:
+            problem = self._follower.serving.problem
+            if problem is not None:
+                raise Unavailable(f"nothing can be added: {problem}")
             raise Unavailable(
                 f"the current index was made with model {row.model!r} ({row.fingerprint}), this process still has "
                 f"{served.batcher.encoder.name!r} ({served.snapshot.fingerprint}): try again in a moment"

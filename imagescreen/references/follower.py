@@ -29,7 +29,7 @@ from imagescreen.references.heartbeat import Heartbeat
 from imagescreen.references.loading import MAX_TURN_WAIT_S, BackgroundLoading, Refused, loading_turn
 from imagescreen.references.word_following import WordFollowing
 from imagescreen.serving.loader import Loader
-from imagescreen.serving.state import Served, Serving
+from imagescreen.serving.state import BUILD_COMMAND, Served, Serving
 
 RETIRED_BATCHER_S = 60.0
 """How long a replaced model stays usable for the requests that took it before the switch."""
@@ -219,7 +219,9 @@ class Follower:
         version = served.snapshot.version
         if version is None or served.snapshot.files is None or served.snapshot.files.now() is not FilesNow.CHANGED:
             return None
-        why = f"the files of index version {version} were changed while it was served"
+        why = (
+            f"the files of index version {version} were changed while it was served; build another with {BUILD_COMMAND}"
+        )
         self._log.error("served_index_version_damaged", version=version)
         # At once: until another version is there, no answer is better than a wrong one.
         nothing = IndexSnapshot.empty(served.snapshot.fingerprint, served.snapshot.dimension)
@@ -261,7 +263,7 @@ class Follower:
             return None
         return (
             f"files of index version {snapshot.version} are gone: this process serves on, but none could load it; "
-            "build another with scripts/reindex.py"
+            f"build another with {BUILD_COMMAND}"
         )
 
     def _serve(self, followed: Followed) -> None:
@@ -294,12 +296,12 @@ class Follower:
             return Followed.from_start(self._loader.version(version, running=running))
         except Exception as error:
             # Whatever it is (no memory for a second model, say): what is served goes on.
+            refused = Refused.of(version, error)
             known = isinstance(error, ImagescreenError)
-            why = (
-                error.detail if isinstance(error, ImagescreenError) else f"it cannot be loaded ({type(error).__name__})"
+            self._log.error(
+                "index_version_refused", version=version, error=refused.why, exc_info=None if known else error
             )
-            self._log.error("index_version_refused", version=version, error=why, exc_info=None if known else error)
-            return Refused(f"index version {version} is current but was refused: {why}")
+            return refused
 
     def _load_in_turn(self, wanted: Activation) -> Followed | Refused:
         """With the changes since the version, so that the look that switches has little left to do."""
@@ -313,7 +315,7 @@ class Follower:
             except (BrokenIndex, BrokenInstallation) as error:
                 # Looks would fail for ever, and what is served now would get no changes either.
                 self._drop(loaded)
-                return Refused(f"index version {wanted.version} is current but was refused: {error.detail}")
+                return Refused.of(wanted.version, error)
             except Exception as error:
                 # The look that takes it tries again, and tells when it cannot.
                 self._log.warning("changes_not_applied", version=wanted.version, exc_info=error)

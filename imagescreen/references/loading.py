@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import structlog
 
 from imagescreen.database.index_versions import Activation
+from imagescreen.errors import BrokenIndex, ImagescreenError
 from imagescreen.references.following import Followed
+from imagescreen.serving.state import BUILD_COMMAND
 
 TURN_FILE = ".loading.lock"
 MAX_TURN_WAIT_S = 120.0
@@ -30,9 +33,17 @@ _NICE = 10
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a version is not served."""
+    """Why a version is not served, and what to do about it."""
 
     why: str
+
+    @classmethod
+    def of(cls, version: str, error: Exception) -> Self:
+        """An error of ours about anything but the version itself, its model say, names its own remedy."""
+        known = isinstance(error, ImagescreenError)
+        why = error.detail if isinstance(error, ImagescreenError) else f"it cannot be loaded ({type(error).__name__})"
+        told = why if known and not isinstance(error, BrokenIndex) else f"{why}; build another with {BUILD_COMMAND}"
+        return cls(f"index version {version} is current but was refused: {told}")
 
 
 class BackgroundLoading:
@@ -94,10 +105,7 @@ class BackgroundLoading:
             except Exception as error:
                 # The thread must outlive whatever happened: nobody else would switch to any version again.
                 self._log.error("index_version_refused", version=wanted.version, exc_info=error)
-                result = Refused(
-                    f"index version {wanted.version} is current but was refused: it cannot be loaded "
-                    f"({type(error).__name__})"
-                )
+                result = Refused.of(wanted.version, error)
             self._hand_over(wanted, result)
 
     def _next(self) -> Activation | None:

@@ -12,7 +12,6 @@ from imagescreen.database.tables import ScreeningPictureRow
 from imagescreen.errors import PictureProblem
 from imagescreen.pictures import PDQ_BYTES, PdqHasher, PictureHash, PictureHeader, PictureReader
 
-_DECODED_SIDE = 128
 _LOOKED_AT = 50
 """Records of one picture: one that listings repeat a million times, hashed or not, must not be read through."""
 
@@ -41,9 +40,14 @@ class KnownHashes:
         with self._lock:
             self._known[sha256] = found
 
-    def of(self, pictures: Sequence[tuple[PictureHeader, bytes]]) -> list[PictureHash | PictureProblem]:
+    def of(
+        self, pictures: Sequence[tuple[PictureHeader, bytes]], *, reduce_to: int
+    ) -> list[PictureHash | PictureProblem]:
         """One for each picture, whose vector is known. It was decoded before without a problem, here or in another
         process; where it cannot be now, by another version of a decoder or for want of memory, why it has none.
+
+        What must be decoded is decoded for the model's input side `reduce_to`, as it was for its vector: from another
+        scale a bit or two would be others.
         """
         with self._lock:
             found: dict[str, PictureHash | PictureProblem] = {
@@ -53,15 +57,15 @@ class KnownHashes:
         if missing:
             found |= self._stored(list(missing))
             for sha256, (header, data) in missing.items():
-                outcome = found.get(sha256) or self._hashed(header, data)
+                outcome = found.get(sha256) or self._hashed(header, data, reduce_to)
                 found[sha256] = outcome
                 if isinstance(outcome, PictureHash):
                     self.note(sha256, outcome)
         return [found[header.sha256] for header, _ in pictures]
 
-    def _hashed(self, header: PictureHeader, data: bytes) -> PictureHash | PictureProblem:
+    def _hashed(self, header: PictureHeader, data: bytes, reduce_to: int) -> PictureHash | PictureProblem:
         try:
-            return self.hasher.hash(self._reader.read(data, header, reduce_to=_DECODED_SIDE).image)
+            return self.hasher.hash(self._reader.read(data, header, reduce_to=reduce_to).image)
         except PictureProblem as problem:
             return problem
 

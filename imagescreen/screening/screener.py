@@ -194,7 +194,9 @@ class Screener:
         seen = self._see(pictures)
         vectors, problems, decoded = self._embed(served, pictures, seen, patience)
         embedded_at = time.perf_counter()
-        hashes, undecodable = self._hashes_of([item for item in seen if item.position in vectors], pictures)
+        hashes, undecodable = self._hashes_of(
+            [item for item in seen if item.position in vectors], pictures, served.batcher.encoder.input_side
+        )
         # What happens to be remembered must not change an answer: where nobody knew its vector, the picture would not
         # be screened either. To screen it and not look for copies of it would leave out half without a word.
         problems |= undecodable
@@ -222,7 +224,7 @@ class Screener:
         return _Matched(results, vectors, hashes, found.references, elapsed)
 
     def _hashes_of(
-        self, seen: Sequence[_Seen], pictures: Sequence[SubmittedPicture]
+        self, seen: Sequence[_Seen], pictures: Sequence[SubmittedPicture], input_side: int
     ) -> tuple[dict[int, PictureHash], dict[int, PictureProblem]]:
         """PDQ hashes of embedded pictures by position, and the problems of those that had to be decoded for it and
         cannot be; neither without the extra.
@@ -236,7 +238,7 @@ class Screener:
         ]
         hashes: dict[int, PictureHash] = {}
         problems: dict[int, PictureProblem] = {}
-        outcomes = self._hashes.of([(header, data) for _, header, data in known])
+        outcomes = self._hashes.of([(header, data) for _, header, data in known], reduce_to=input_side)
         for (position, _, _), outcome in zip(known, outcomes, strict=True):
             if isinstance(outcome, PictureProblem):
                 problems[position] = outcome

@@ -5,7 +5,7 @@ from pathlib import Path
 from imagescreen.calibration.scale import decode_scale
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.embedding.encoder import Encoder, TrainedOnly, load_encoder
-from imagescreen.errors import FingerprintMismatch
+from imagescreen.embedding.manifest import require_maker
 from imagescreen.matching import IndexSnapshot, nearest_rows, open_version, set_search_threads
 from imagescreen.serving.state import Served
 from imagescreen.settings import Settings
@@ -44,7 +44,7 @@ class Loader:
     def version(self, name: str, *, running: Batcher | None = None) -> Served:
         """Opens a version. `running` is kept when its model is the version's.
 
-        Raises BrokenIndex, BrokenModel, or FingerprintMismatch that names both fingerprints.
+        Raises BrokenIndex, what `require_maker` raises, or BrokenModel.
         """
         opened = open_version(self.versions_dir, name)
         manifest = opened.manifest
@@ -56,12 +56,12 @@ class Loader:
         )
         batcher = running
         if batcher is None or batcher.encoder.fingerprint != manifest.fingerprint:
-            encoder = self.encoder(manifest.model)
-            if encoder.fingerprint != manifest.fingerprint:
-                raise FingerprintMismatch(
-                    f"index version {name} was made with model {manifest.model!r} of fingerprint "
-                    f"{manifest.fingerprint}, the one installed has {encoder.fingerprint}: "
-                    f"rebuild with `scripts/reindex.py --model {manifest.model}`"
-                )
-            batcher = self.batcher(encoder)
+            require_maker(
+                f"index version {name}",
+                manifest.model,
+                manifest.fingerprint,
+                self._settings.weights_dir,
+                preferred=self._settings.model,
+            )
+            batcher = self.batcher(self.encoder(manifest.model))
         return Served(batcher, IndexSnapshot.of_version(opened), scale)

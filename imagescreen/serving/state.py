@@ -56,6 +56,7 @@ class Serving:
     """Holds the one `Served` of the process; replaced as a whole, never changed in place.
 
     `problem` is set while something else is current in the database but could not be served: then the old one stays.
+    It says what to do about it.
     """
 
     def __init__(self, served: Served) -> None:
@@ -76,7 +77,7 @@ class Serving:
         served, problem = self._state
         if served.snapshot.version is None:
             raise IndexUnavailable(
-                f"{problem or 'there is no index version to screen against'}: build one with {BUILD_COMMAND}"
+                problem or f"there is no index version to screen against: build one with {BUILD_COMMAND}"
             )
         if not served.has_known_items:
             raise IndexUnavailable(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from imagescreen.pictures import PdqHasher
 from tests.conftest import Service, script, serving
-from tests.material import edited_product, product
+from tests.material import edited_product, product, turned_product
 
 needs_pdq = pytest.mark.skipif(PdqHasher.installed() is None, reason="the extra pdq is not installed")
 Turn = Image.Transpose
@@ -195,7 +195,7 @@ def test_the_file_that_a_partner_named_is_held_though_it_cannot_be_screened(
 
 
 def test_a_reference_that_reviews_dismiss_again_and_again_is_quarantined_until_it_is_trusted(service: Service) -> None:
-    noisy = add(service, edited_product(5))
+    noisy = add(service, turned_product(5))
     for _ in range(5):
         answer = screen(service, in_other_bytes(5))
         assert answer["disposition"] == "hold"

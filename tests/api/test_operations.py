@@ -15,6 +15,7 @@ import httpx
 
 from imagescreen.references.loading import TURN_FILE
 from imagescreen.references.sample.catalogue import cleared_sample_picture, held_sample_picture
+from imagescreen.settings import BUILT_IN_MODEL
 from tests.conftest import Service, script, serving
 from tests.material import product
 
@@ -152,7 +153,7 @@ def test_metrics_tell_stages_dispositions_and_the_index(sample_service: Service)
         "imagescreen_feed_behind_seconds",
         "imagescreen_index_changes",
         "imagescreen_index_switch_seconds",
-        'imagescreen_index_version_info{index_type="exact",model="mini"',
+        f'imagescreen_index_version_info{{index_type="exact",model="{BUILT_IN_MODEL}"',
         "imagescreen_server_processes 1.0",
         'imagescreen_http_requests_total{app_name="imagescreen",method="POST",path="/v1/screenings"',
     ):

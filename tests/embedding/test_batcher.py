@@ -21,7 +21,7 @@ from imagescreen.embedding.registry import entry_of
 from imagescreen.errors import CallerGone, Overloaded, Unavailable, UnreadablePicture
 from imagescreen.pictures import DecodingBudget, PictureLimits, PictureReader
 from imagescreen.serving.embed import embed_each, prepare
-from imagescreen.settings import DType
+from imagescreen.settings import BUILT_IN_MODEL, DType
 from tests.material import product
 
 Vectors = NDArray[np.float32]
@@ -52,8 +52,8 @@ class HeldTowers:
 
 @pytest.fixture(scope="module")
 def model(shipped_weights: Path) -> LoadedModel:
-    entry = entry_of("mini", shipped_weights)
-    folder = shipped_weights / "mini"
+    entry = entry_of(BUILT_IN_MODEL, shipped_weights)
+    folder = shipped_weights / BUILT_IN_MODEL
     return load_model(entry, folder, read_config(folder), dtype=DType.FLOAT32, device="cpu")
 
 
@@ -74,8 +74,8 @@ def encoder_with(
 ) -> Encoder:
     return kind(
         LoadedModel(towers, model.transform, model.tokenizer, model.text_off_reason),
-        read_manifest(entry_of("mini", shipped_weights), shipped_weights / "mini"),
-        read_config(shipped_weights / "mini"),
+        read_manifest(entry_of(BUILT_IN_MODEL, shipped_weights), shipped_weights / BUILT_IN_MODEL),
+        read_config(shipped_weights / BUILT_IN_MODEL),
         dtype=DType.FLOAT32,
         device="cpu",
         threads=available_cores(),
@@ -83,9 +83,9 @@ def encoder_with(
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[Vectors]:
+def pictures(mini: Encoder) -> list[Vectors]:
     generator = np.random.default_rng(7)
-    return [generator.normal(size=(3, 128, 128)).astype(np.float32) for _ in range(12)]
+    return [generator.normal(size=(3, mini.input_side, mini.input_side)).astype(np.float32) for _ in range(12)]
 
 
 def occupied(batcher: Batcher, towers: HeldTowers, picture: Vectors) -> "Future[Vectors]":
@@ -112,9 +112,9 @@ def test_pictures_of_concurrent_callers_share_a_batch_while_the_encoder_is_busy(
 def test_idle_encoder_takes_a_picture_at_once(encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]) -> None:
     towers.open()
     with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
-        assert batcher.embed(pictures[:1]).shape == (1, 256)
-        assert batcher.embed(pictures[:2]).shape == (2, 256)
-        assert batcher.embed([]).shape == (0, 256)
+        assert batcher.embed(pictures[:1]).shape == (1, encoder.dimension)
+        assert batcher.embed(pictures[:2]).shape == (2, encoder.dimension)
+        assert batcher.embed([]).shape == (0, encoder.dimension)
     assert towers.batches == [1, 2]
 
 
@@ -165,7 +165,7 @@ def test_poisoned_picture_never_fails_its_neighbours(
         assert np.allclose(before.result(WAIT_S), mini.encode(np.stack(pictures[1:3])), atol=1e-5)
         assert np.allclose(after.result(WAIT_S), mini.encode(np.stack(pictures[3:4])), atol=1e-5)
         assert batcher.alive
-        assert batcher.embed(pictures[:1]).shape == (1, 256)
+        assert batcher.embed(pictures[:1]).shape == (1, encoder.dimension)
 
 
 class FailingTowers:
@@ -218,7 +218,7 @@ def test_lanes_run_batches_side_by_side_and_mix_nothing_up(
         assert gate.entered.acquire(timeout=WAIT_S)
         gate.open()
         assert np.allclose(whole.result(WAIT_S), mini.encode(np.stack(pictures)), atol=1e-5)
-        assert first.result(WAIT_S).shape == (1, 256)
+        assert first.result(WAIT_S).shape == (1, encoder.dimension)
         assert batcher.alive
 
 
@@ -258,7 +258,7 @@ def test_the_next_picture_is_decoded_while_the_encoder_is_busy(
         following = batcher.submit([prepare(reader, encoder, data, reader.header(data))])
         assert (batcher.waiting, towers.batches) == (1, [1])
         towers.open()
-        assert following.result(WAIT_S).shape == (1, 256)
+        assert following.result(WAIT_S).shape == (1, encoder.dimension)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from imagescreen.embedding.encoder import Encoder, TrainedOnly, describe_model, load_encoder
+from imagescreen.embedding.model_config import read_config
 from imagescreen.embedding.registry import entry_of
 from imagescreen.embedding.test_picture import draw_test_picture
 from imagescreen.errors import BrokenInstallation, BrokenModel, ImagescreenError, Unavailable, UnreadablePicture
-from imagescreen.settings import Device, DType
+from imagescreen.settings import BUILT_IN_MODEL, Device, DType
+from tests.conftest import ROOT
 
 Loader = Callable[[Path], Encoder]
 
@@ -34,8 +36,9 @@ def shaded(width: int, height: int) -> Image.Image:
 
 def pixels_of(preprocessed: NDArray[np.float32]) -> NDArray[np.float64]:
     """The model's input as 0 to 255 again, (s, s, 3)."""
-    mean, std = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
-    pixels: NDArray[np.float64] = np.round((preprocessed.transpose(1, 2, 0) * std + mean) * 255)
+    scaling = read_config(ROOT / "weights" / BUILT_IN_MODEL).preprocessing
+    scaled = preprocessed.transpose(1, 2, 0) * np.array(scaling.std) + np.array(scaling.mean)
+    pixels: NDArray[np.float64] = np.round(scaled * 255)
     return pixels
 
 
@@ -50,17 +53,18 @@ def test_vectors_are_float32_of_unit_length_whatever_the_batch(mini: Encoder) ->
 
 
 def test_no_pictures_give_no_vectors(mini: Encoder) -> None:
-    assert mini.encode(np.empty((0, 3, 128, 128), dtype=np.float32)).shape == (0, 256)
-    assert mini.encode_words([]).shape == (0, 256)
+    side = mini.input_side
+    assert mini.encode(np.empty((0, 3, side, side), dtype=np.float32)).shape == (0, mini.dimension)
+    assert mini.encode_words([]).shape == (0, mini.dimension)
 
 
-@pytest.mark.parametrize(("size", "padding"), [((200, 100), np.s_[:32, :]), ((100, 200), np.s_[:, :32])])
-def test_the_whole_picture_is_seen_on_a_white_ground(
-    mini: Encoder, size: tuple[int, int], padding: tuple[slice, slice]
-) -> None:
+@pytest.mark.parametrize(("size", "padded"), [((200, 100), 0), ((100, 200), 1)])
+def test_the_whole_picture_is_seen_on_a_white_ground(mini: Encoder, size: tuple[int, int], padded: int) -> None:
     seen = pixels_of(mini.preprocess(Image.new("RGB", size, (10, 20, 30))))
-    assert (seen[padding] == 255).all()
-    assert (seen[64, 64] == (10, 20, 30)).all()
+    side = mini.input_side
+    assert seen.shape == (side, side, 3)
+    assert (seen.swapaxes(0, padded)[: side // 4] == 255).all()
+    assert (seen[side // 2, side // 2] == (10, 20, 30)).all()
     assert (seen == (10, 20, 30)).all(axis=-1).mean() == pytest.approx(0.5)
 
 
@@ -86,28 +90,30 @@ def test_words_are_in_the_space_of_pictures(mini: Encoder) -> None:
 
 
 def test_picture_without_a_finite_vector_is_refused(mini: Encoder) -> None:
-    batch = np.zeros((2, 3, 128, 128), dtype=np.float32)
+    batch = np.zeros((2, 3, mini.input_side, mini.input_side), dtype=np.float32)
     batch[1, 0, 0, 0] = np.nan
     with pytest.raises(UnreadablePicture):
         mini.encode(batch)
 
 
 def test_input_of_another_size_is_refused(mini: Encoder) -> None:
-    with pytest.raises(ImagescreenError, match=r"\(n, 3, 128, 128\)"):
-        mini.encode(np.zeros((1, 3, 64, 64), dtype=np.float32))
+    side = mini.input_side
+    with pytest.raises(ImagescreenError, match=rf"\(n, 3, {side}, {side}\)"):
+        mini.encode(np.zeros((1, 3, side // 2, side // 2), dtype=np.float32))
 
 
 @pytest.mark.parametrize("dtype", [DType.BFLOAT16, DType.FLOAT16])
 def test_other_number_formats_stay_in_the_same_space(mini: Encoder, shipped_weights: Path, dtype: DType) -> None:
-    other = load_encoder("mini", shipped_weights, dtype=dtype, device=Device.CPU, threads=1)
+    other = load_encoder(BUILT_IN_MODEL, shipped_weights, dtype=dtype, device=Device.CPU, threads=1)
     picture = shaded(300, 200)
     assert other.dtype == dtype.value
     assert other.fingerprint == mini.fingerprint
     assert vector(mini, picture) @ vector(other, picture) > 0.999
 
 
-def test_encoder_knows_what_it_is(mini: Encoder) -> None:
-    assert (mini.name, mini.dimension, mini.input_side) == ("mini", 256, 128)
+def test_encoder_knows_what_it_is(mini: Encoder, shipped_weights: Path) -> None:
+    entry = entry_of(BUILT_IN_MODEL, shipped_weights)
+    assert (mini.name, mini.dimension, mini.input_side) == (entry.name, entry.dimension, entry.input_size)
     assert (mini.dtype, mini.device, mini.threads) == ("float32", "cpu", 1)
 
 
@@ -126,11 +132,11 @@ def test_cuda_that_is_not_there_is_refused(shipped_weights: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(BrokenInstallation, match="device"):
-        load_encoder("mini", shipped_weights, dtype=DType.AUTO, device=Device.CUDA, threads=1)
+        load_encoder(BUILT_IN_MODEL, shipped_weights, dtype=DType.AUTO, device=Device.CUDA, threads=1)
 
 
 def test_damaged_weights_are_not_loaded(weights_copy: Path, load_mini: Loader) -> None:
-    weights = weights_copy / "mini" / "open_clip_model.safetensors"
+    weights = weights_copy / BUILT_IN_MODEL / "open_clip_model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
@@ -140,25 +146,25 @@ def test_damaged_weights_are_not_loaded(weights_copy: Path, load_mini: Loader) -
 
 @pytest.mark.parametrize("name", ["open_clip_pytorch_model.bin", "model.safetensors", "old.pth", "weights.npz"])
 def test_other_weights_in_the_folder_are_refused(weights_copy: Path, load_mini: Loader, name: str) -> None:
-    (weights_copy / "mini" / name).write_bytes(pickle.dumps({}))
+    (weights_copy / BUILT_IN_MODEL / name).write_bytes(pickle.dumps({}))
     with pytest.raises(BrokenModel, match=name):
         load_mini(weights_copy)
 
 
 def test_files_that_nobody_listed_are_refused(weights_copy: Path, load_mini: Loader) -> None:
-    (weights_copy / "mini" / "added_tokens.json").write_text("{}")
+    (weights_copy / BUILT_IN_MODEL / "added_tokens.json").write_text("{}")
     with pytest.raises(BrokenModel, match=r"added_tokens\.json"):
         load_mini(weights_copy)
 
 
 def test_missing_weights_are_not_random_ones(weights_copy: Path, load_mini: Loader) -> None:
-    (weights_copy / "mini" / "open_clip_model.safetensors").unlink()
+    (weights_copy / BUILT_IN_MODEL / "open_clip_model.safetensors").unlink()
     with pytest.raises(BrokenModel, match=r"open_clip_model\.safetensors .* missing"):
         load_mini(weights_copy)
 
 
 def test_model_that_sees_the_test_picture_differently_is_refused(weights_copy: Path, load_mini: Loader) -> None:
-    path = weights_copy / "mini" / "manifest.json"
+    path = weights_copy / BUILT_IN_MODEL / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["test_picture_vector"].reverse()
     path.write_text(json.dumps(manifest))
@@ -167,17 +173,18 @@ def test_model_that_sees_the_test_picture_differently_is_refused(weights_copy: P
 
 
 def test_weights_that_do_not_fit_the_config_are_refused(weights_copy: Path) -> None:
-    folder = weights_copy / "mini"
+    folder = weights_copy / BUILT_IN_MODEL
     config = json.loads((folder / "open_clip_config.json").read_text())
     config["model_cfg"]["text_cfg"]["layers"] = 3
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     with pytest.raises(BrokenModel, match="open_clip cannot load"):
-        describe_model(entry_of("mini", weights_copy), folder, listed=MODEL_FILES, revision="")
+        describe_model(entry_of(BUILT_IN_MODEL, weights_copy), folder, listed=MODEL_FILES, revision="")
 
 
 def test_config_that_differs_from_the_registry_is_refused(weights_copy: Path, load_mini: Loader) -> None:
     registry = weights_copy / "models.toml"
-    registry.write_text(registry.read_text().replace("dimension = 256", "dimension = 512"))
+    dimension = entry_of(BUILT_IN_MODEL, weights_copy).dimension
+    registry.write_text(registry.read_text().replace(f"dimension = {dimension}", f"dimension = {2 * dimension}", 1))
     with pytest.raises(BrokenModel, match="dimension"):
         load_mini(weights_copy)
 
@@ -190,10 +197,10 @@ calls = []
 sys.addaudithook(lambda event, args: calls.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
 
 from imagescreen.embedding.encoder import load_encoder
-from imagescreen.settings import Device, DType
+from imagescreen.settings import BUILT_IN_MODEL, Device, DType
 
 assert "torch" not in sys.modules, "importing the encoder must stay quick"
-encoder = load_encoder("mini", Path(sys.argv[1]), dtype=DType.AUTO, device=Device.CPU, threads=1)
+encoder = load_encoder(BUILT_IN_MODEL, Path(sys.argv[1]), dtype=DType.AUTO, device=Device.CPU, threads=1)
 print(encoder.has_text, encoder.text_off_reason)
 import huggingface_hub
 print(huggingface_hub.constants.HF_HUB_OFFLINE, calls)
@@ -201,11 +208,11 @@ print(huggingface_hub.constants.HF_HUB_OFFLINE, calls)
 
 
 def test_loading_never_goes_online_even_for_a_tokenizer_of_the_hub(weights_copy: Path) -> None:
-    folder = weights_copy / "mini"
+    folder = weights_copy / BUILT_IN_MODEL
     config = json.loads((folder / "open_clip_config.json").read_text())
     config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "someone/tokenizer"
     (folder / "open_clip_config.json").write_text(json.dumps(config))
-    describe_model(entry_of("mini", weights_copy), folder, listed=MODEL_FILES, revision="")
+    describe_model(entry_of(BUILT_IN_MODEL, weights_copy), folder, listed=MODEL_FILES, revision="")
 
     run = subprocess.run(
         [sys.executable, "-c", LOAD_WATCHED, str(weights_copy)],
@@ -216,14 +223,14 @@ def test_loading_never_goes_online_even_for_a_tokenizer_of_the_hub(weights_copy:
     )
     assert run.returncode == 0, run.stderr
     text, network = run.stdout.splitlines()
-    assert text.startswith("False The text side of 'mini' is off")
+    assert text.startswith(f"False The text side of '{BUILT_IN_MODEL}' is off")
     assert network == "True []"
 
 
 def test_model_without_its_tokenizer_serves_pictures_and_says_that_words_are_off(weights_copy: Path) -> None:
     registry = weights_copy / "models.toml"
     registry.write_text(registry.read_text().replace("text_side = true", "text_side = false", 1))
-    encoder = load_encoder("mini", weights_copy, dtype=DType.FLOAT32, device=Device.CPU, threads=1)
+    encoder = load_encoder(BUILT_IN_MODEL, weights_copy, dtype=DType.FLOAT32, device=Device.CPU, threads=1)
     assert np.isfinite(vector(encoder, draw_test_picture())).all()
     assert not encoder.has_text
     with pytest.raises(Unavailable, match="no text side"):
@@ -234,18 +241,18 @@ def test_a_model_with_random_weights_is_refused_where_it_could_screen(weights_co
     registry = weights_copy / "models.toml"
     registry.write_text(registry.read_text().replace("text_side = true", "text_side = true\nrandom_weights = true", 1))
     with pytest.raises(BrokenModel, match="random weights"):
-        load_encoder("mini", weights_copy, dtype=DType.FLOAT32, device=Device.CPU, threads=1)
+        load_encoder(BUILT_IN_MODEL, weights_copy, dtype=DType.FLOAT32, device=Device.CPU, threads=1)
     for_time = load_encoder(
-        "mini", weights_copy, dtype=DType.FLOAT32, device=Device.CPU, threads=1, trained=TrainedOnly.WAIVED
+        BUILT_IN_MODEL, weights_copy, dtype=DType.FLOAT32, device=Device.CPU, threads=1, trained=TrainedOnly.WAIVED
     )
-    assert for_time.name == "mini"
+    assert for_time.name == BUILT_IN_MODEL
 
 
 def test_model_of_ones_own_is_described_and_loaded(weights_copy: Path) -> None:
-    shutil.copytree(weights_copy / "mini", weights_copy / "own")
+    shutil.copytree(weights_copy / BUILT_IN_MODEL, weights_copy / "own")
     (weights_copy / "own" / "manifest.json").unlink()
     registry = weights_copy / "models.toml"
-    entry = registry.read_text().split("[[model]]")[1].replace('name = "mini"', 'name = "own"')
+    entry = registry.read_text().split("[[model]]")[1].replace(f'name = "{BUILT_IN_MODEL}"', 'name = "own"')
     registry.write_text(f"{registry.read_text()}\n[[model]]{entry}")
     with pytest.raises(BrokenInstallation, match=r"not installed.*fetch_weights\.py own"):
         load_encoder("own", weights_copy, dtype=DType.FLOAT32, device=Device.CPU, threads=1)

@@ -8,6 +8,7 @@ from imagescreen.embedding.fingerprint import fingerprint_of, ingredients_of
 from imagescreen.embedding.manifest import installed_fingerprint, installed_models
 from imagescreen.embedding.model_config import parse_config
 from imagescreen.errors import BrokenInstallation
+from imagescreen.settings import BUILT_IN_MODEL
 
 SHA256 = {"open_clip_config.json": "1" * 64, "open_clip_model.safetensors": "2" * 64, "tokenizer.json": "3" * 64}
 
@@ -99,26 +100,28 @@ def test_config_that_asks_for_foreign_code_or_makes_no_sense_is_refused(document
 def test_built_in_model_keeps_its_space(shipped_weights: Path) -> None:
     """A change here makes every stored vector useless: it must be meant, with another PREPROCESSING_VERSION."""
     expected = "c1642291faeead20c319e77e16916282dcb5f66ef28fd7fb159e5e5e3399042d"
-    assert installed_fingerprint("mini", shipped_weights) == expected
-    assert installed_models(shipped_weights)["mini"] == expected
+    assert installed_fingerprint(BUILT_IN_MODEL, shipped_weights) == expected
+    assert installed_models(shipped_weights)[BUILT_IN_MODEL] == expected
 
 
 def test_model_that_is_not_installed_names_the_command(weights_copy: Path) -> None:
     with pytest.raises(BrokenInstallation, match=r"scripts/fetch_weights\.py vit-b-32-openai"):
         installed_fingerprint("vit-b-32-openai", weights_copy)
-    assert set(installed_models(weights_copy)) == {"mini"}
+    assert set(installed_models(weights_copy)) == {BUILT_IN_MODEL}
 
 
 def test_unknown_model_names_the_known_ones(weights_copy: Path) -> None:
-    with pytest.raises(BrokenInstallation, match=r"'nope'.*mini, .*vit-b-32-openai.*fetch_weights"):
+    with pytest.raises(
+        BrokenInstallation, match=rf"'nope'.*{BUILT_IN_MODEL} \(built in\), .*vit-b-32-openai.*fetch_weights"
+    ):
         installed_fingerprint("nope", weights_copy)
 
 
 def test_manifest_of_another_program_is_refused_and_says_how_to_renew_it(weights_copy: Path) -> None:
-    path = weights_copy / "mini" / "manifest.json"
+    path = weights_copy / BUILT_IN_MODEL / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["fingerprint"] = "0" * 64
     path.write_text(json.dumps(manifest))
     with pytest.raises(BrokenInstallation, match="--rewrite-manifest"):
-        installed_fingerprint("mini", weights_copy)
-    assert "mini" not in installed_models(weights_copy)
+        installed_fingerprint(BUILT_IN_MODEL, weights_copy)
+    assert BUILT_IN_MODEL not in installed_models(weights_copy)

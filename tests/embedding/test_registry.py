@@ -4,6 +4,7 @@ import pytest
 
 from imagescreen.embedding.registry import read_registry
 from imagescreen.errors import BrokenInstallation
+from imagescreen.settings import BUILT_IN_MODEL
 
 ENTRY = """
 [[model]]
@@ -30,7 +31,7 @@ path = "open_clip_model.safetensors"
 
 def test_shipped_registry_lists_the_promised_models(shipped_weights: Path) -> None:
     registry = read_registry(shipped_weights)
-    assert next(iter(registry)) == "mini"
+    assert next(iter(registry)) == BUILT_IN_MODEL
     assert {(entry.architecture, entry.pretrained) for entry in registry.values()} >= {
         ("ViT-B-32-quickgelu", "openai"),
         ("ViT-B-32", "laion2b_s34b_b79k"),

@@ -11,7 +11,7 @@ from imagescreen.evaluation.embedded import Embedder, check_apart
 from imagescreen.evaluation.kept_vectors import keep_vectors, read_vectors
 from imagescreen.evaluation.labelled import LabelledPicture, Role
 from imagescreen.pictures import DecodingBudget, PictureLimits, PictureReader
-from imagescreen.settings import Device, DType
+from imagescreen.settings import BUILT_IN_MODEL, Device, DType
 from tests.conftest import ROOT
 from tests.material import blank, product
 
@@ -23,7 +23,7 @@ def picture(name: str, data: bytes, role: Role = Role.ORDINARY) -> LabelledPictu
 
 
 def test_what_is_kept_is_not_embedded_again_and_each_picture_keeps_its_own_fate(tmp_path: Path) -> None:
-    encoder = load_encoder("mini", ROOT / "weights", dtype=DType.AUTO, device=Device.AUTO, threads=1)
+    encoder = load_encoder(BUILT_IN_MODEL, ROOT / "weights", dtype=DType.AUTO, device=Device.AUTO, threads=1)
     reader = PictureReader(PictureLimits(1 << 20, 1 << 22, 32), DecodingBudget(1 << 24, 1))
     pictures = [
         picture("1", product(1)),
@@ -66,7 +66,7 @@ def test_vectors_of_another_model_or_another_kind_of_file_are_refused(tmp_path: 
 
 
 def test_one_file_in_two_roles_is_refused_but_a_copy_of_a_reference_may_be_looked_for() -> None:
-    encoder = load_encoder("mini", ROOT / "weights", dtype=DType.AUTO, device=Device.AUTO, threads=1)
+    encoder = load_encoder(BUILT_IN_MODEL, ROOT / "weights", dtype=DType.AUTO, device=Device.AUTO, threads=1)
     reader = PictureReader(PictureLimits(1 << 20, 1 << 22, 32), DecodingBudget(1 << 24, 1))
 
     def embedded(*roles: Role) -> None:

@@ -109,7 +109,7 @@ def test_the_markdown_keeps_its_table_whatever_names_hold_and_json_gives_every_f
     [section], rejected = evaluation()
     pool = np.arange(400, dtype=np.float32)
     promise = keep_promise("ordinary", lambda random: drawn_packages(pool, 1, random), rate=0.01, splits=4, seed=0)
-    heading = Heading("Quality", "evaluate", "machine", "2026-01-31", "mini", "f00d")
+    heading = Heading("Quality", "evaluate", "machine", "2026-01-31", "a-model", "f00d")
     told = markdown(heading, [section.quality], [promise], ["a remark"], rejected)
     rows = [line for line in told.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in rows} <= {5, 6}

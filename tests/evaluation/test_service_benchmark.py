@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from imagescreen.settings import BUILT_IN_MODEL
 from tests.conftest import ROOT, script
 
 
@@ -9,7 +10,7 @@ def test_every_side_is_measured_appended_as_markdown_and_drawn(tmp_path: Path) -
     report, plot = tmp_path / "performance.md", tmp_path / "service.png"
     options: list[str | Path] = [
         "--model",
-        "mini",
+        BUILT_IN_MODEL,
         "--count",
         "2",
         "--references",

@@ -12,7 +12,7 @@ from imagescreen.evaluation.embedded import Embedded
 from imagescreen.evaluation.photo_tasks import KNOWN_OBJECTS, PhotoPicture
 from imagescreen.evaluation.photos import PhotoRow
 from imagescreen.evaluation.words import choices, known_classes
-from imagescreen.settings import Device, DType
+from imagescreen.settings import BUILT_IN_MODEL, Device, DType
 from tests.conftest import ROOT
 
 OTHERS = ("lamp", "chair", "anchor", "cup")
@@ -21,7 +21,7 @@ PICTURES = 12
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return load_encoder("mini", ROOT / "weights", dtype=DType.FLOAT32, device=Device.CPU, threads=1)
+    return load_encoder(BUILT_IN_MODEL, ROOT / "weights", dtype=DType.FLOAT32, device=Device.CPU, threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagescreen.embedding.manifest import installed_fingerprint
+from imagescreen.embedding.registry import entry_of
 from imagescreen.evaluation.reindex_benchmark import fill
 from imagescreen.jobs.progress import silent
 from imagescreen.jobs.workbench import Store, open_store
+from imagescreen.settings import BUILT_IN_MODEL
 from tests.conftest import ROOT, settings_of
 
-DIMENSION = 256
+DIMENSION = entry_of(BUILT_IN_MODEL, ROOT / "weights").dimension
 
 
 def fingerprint() -> str:
-    return installed_fingerprint("mini", ROOT / "weights")
+    return installed_fingerprint(BUILT_IN_MODEL, ROOT / "weights")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from imagescreen.jobs.reindex import rebuild, reindex
 from imagescreen.jobs.workbench import Store, Workbench
 from imagescreen.matching import list_versions
 from imagescreen.screening.policy import read_policy
+from imagescreen.settings import BUILT_IN_MODEL
 from tests.jobs.synthetic import synthetic_store
 from tests.material import new_reference
 
@@ -118,7 +119,7 @@ def test_a_version_whose_model_not_every_picture_has_a_vector_of_is_not_activate
         old, new = build(store), build(store)
         with store.database.write() as session:
             session.execute(delete(ReferenceVectorRow).where(ReferenceVectorRow.reference_picture_id == 7))
-        with pytest.raises(BrokenIndex, match=r"1 reference pictures have no vector.*--model mini"):
+        with pytest.raises(BrokenIndex, match=f"1 reference pictures have no vector.*--model {BUILT_IN_MODEL}"):
             activate(store, old, actor="test")
         assert current(store) == new
 
@@ -151,7 +152,7 @@ def process_serving(version: str, *, loading: str | None) -> ProcessReport:
         started_at=moment - timedelta(hours=1),
         seen_at=moment,
         version=version,
-        model="mini",
+        model="a-model",
         fingerprint="",
         sequence=1,
         references=1,

@@ -77,7 +77,7 @@ def test_the_setting_chooses_the_structure(tmp_path: Path, index_type: str) -> N
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
-        (lambda vector: vector.tobytes()[:-4], "has 1020 bytes"),
+        (lambda vector: vector.tobytes()[:-4], f"has {4 * DIMENSION - 4} bytes"),
         (lambda vector: np.full_like(vector, np.nan).tobytes(), "finite"),
         (lambda vector: (2 * vector).tobytes(), "length"),
     ],

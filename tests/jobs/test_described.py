@@ -24,6 +24,7 @@ from imagescreen.references.enrolment import NewPicture, NewReference
 from imagescreen.references.offers import offers_of
 from imagescreen.screening.answer import Disposition, Exceeds, Match, MatchKind, ScreeningAnswer
 from imagescreen.screening.package import Package, SubmittedPicture
+from imagescreen.settings import BUILT_IN_MODEL
 from tests.conftest import ROOT, script, settings_of
 from tests.material import facts, new_reference, product
 from tests.model_variant import install_variant
@@ -37,7 +38,7 @@ FIRST, LAST = 3000, 3040
 
 @pytest.fixture(scope="module")
 def without_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One reference with a picture, thresholds measured on 30 packages, and the models `mini` and `variant`."""
+    """One reference with a picture, thresholds measured on 30 packages, the built-in model and `variant`."""
     home = tmp_path_factory.mktemp("described")
     (home / "policy.toml").write_text(POLICY)
     install_variant(ROOT / "weights", home / "weights")
@@ -215,7 +216,9 @@ def test_a_model_without_a_text_side_says_so_and_serves_pictures(described: Path
     registry = home / "weights" / "models.toml"
     registry.write_text(registry.read_text().replace("text_side = true", "text_side = false"))
     with opened(home) as bench:
-        with pytest.raises(InvalidContent, match="`words` cannot be used, only pictures: The model 'mini' has no text"):
+        with pytest.raises(
+            InvalidContent, match=f"`words` cannot be used, only pictures: The model '{BUILT_IN_MODEL}' has no text"
+        ):
             bench.enrolment.add_one(watch("another"))
         tote = id_of(bench, "Acme tote")
         with pytest.raises(InvalidContent, match="has no text side"):
@@ -228,7 +231,7 @@ def test_a_model_without_a_text_side_says_so_and_serves_pictures(described: Path
             session.query(PhraseVectorRow).delete()
     with opened(home) as bench:
         assert problem(bench) == (
-            "1 references described in words cannot match by them: The model 'mini' has no text side."
+            f"1 references described in words cannot match by them: The model '{BUILT_IN_MODEL}' has no text side."
         )
         assert screen(bench, product(1)).disposition is Disposition.HOLD
         assert by_words(bench, product(FIRST)) is None

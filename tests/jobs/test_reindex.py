@@ -17,6 +17,7 @@ from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_workbench
 from imagescreen.references.enrolment import NewPicture, NewReference
 from imagescreen.references.facts import facts_from_json
+from imagescreen.settings import BUILT_IN_MODEL
 from tests.conftest import ROOT, settings_of
 from tests.material import blank, facts, new_reference, product
 from tests.model_variant import install_variant
@@ -103,7 +104,7 @@ def test_replacing_the_calibration_set_forgets_the_old_one_only_when_the_new_one
 
 @pytest.fixture
 def two_models(tmp_path: Path) -> Path:
-    """A weights folder with `mini` and a second model made from it, in another embedding space."""
+    """A weights folder with the built-in model and a second model made from it, in another embedding space."""
     return install_variant(ROOT / "weights", tmp_path / "weights")
 
 
@@ -122,7 +123,7 @@ def test_another_model_embeds_everything_again_and_serves_with_its_own_threshold
         assert after.thresholds is not None
         assert after.thresholds.fingerprint == after.snapshot.fingerprint
     # The setting names the model of the first build only: what is current keeps its own.
-    with open_workbench(settings_of(tmp_path, weights_dir=two_models, model="mini")) as restarted:
+    with open_workbench(settings_of(tmp_path, weights_dir=two_models, model=BUILT_IN_MODEL)) as restarted:
         assert restarted.follower.serving.current().batcher.encoder.name == "variant"
         added = restarted.enrolment.add_one(new_reference(3))
         assert added.reference_id

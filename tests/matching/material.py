@@ -48,7 +48,7 @@ def write(
     """A version of these vectors; by default pictures 1, 2, … of a reference each."""
     return write_version(
         folder,
-        model="mini",
+        model="a-model",
         fingerprint="f1",
         vectors=vectors,
         picture_ids=np.array(range(1, len(vectors) + 1) if picture_ids is None else picture_ids, np.int64),

@@ -231,7 +231,7 @@ def test_a_draft_takes_pictures_in_several_parts(tmp_path: Path) -> None:
             assert np.array_equal(draft.vectors, vectors[: len(draft.picture_ids)])
         assert not draft.vectors.flags.writeable
         manifest = draft.finish(
-            model="mini", fingerprint="f1", sequence=3, as_of=NOON, built_by="the tests", attachments={}
+            model="a-model", fingerprint="f1", sequence=3, as_of=NOON, built_by="the tests", attachments={}
         )
 
     state = IndexSnapshot.of_version(open_version(tmp_path, manifest.version))

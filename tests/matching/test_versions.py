@@ -85,7 +85,7 @@ def test_a_version_says_what_it_holds_and_gives_its_attachments_back(sound: tupl
     version = open_version(folder, manifest.version)
 
     assert version.manifest == manifest
-    assert (manifest.model, manifest.fingerprint, manifest.dimension) == ("mini", "f1", DIMENSION)
+    assert (manifest.model, manifest.fingerprint, manifest.dimension) == ("a-model", "f1", DIMENSION)
     assert (manifest.sequence, manifest.as_of, manifest.built_by) == (7, NOON, "the tests")
     assert (manifest.index_type, manifest.pictures, manifest.references) == ("exact", 100, 30)
     assert manifest.version.startswith(f"{manifest.built_at:%Y%m%dT%H%M%SZ}-")
@@ -128,7 +128,7 @@ def _write_with(
 ) -> VersionManifest:
     return write_version(
         folder,
-        model="mini",
+        model="a-model",
         fingerprint="f1",
         vectors=unit_vectors(3, DIMENSION) if vectors is None else vectors,
         picture_ids=np.array([4, 9, 2], np.int64) if ids is None else ids,

@@ -23,7 +23,7 @@ from imagescreen.references.sample.catalogue import (
     reference_pictures,
 )
 from imagescreen.references.sample.rendered import render_product
-from imagescreen.settings import Device, DType
+from imagescreen.settings import BUILT_IN_MODEL, Device, DType
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 
@@ -39,7 +39,7 @@ def all_facts() -> list[ReferenceFacts]:
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return load_encoder("mini", WEIGHTS, dtype=DType.FLOAT32, device=Device.CPU, threads=1)
+    return load_encoder(BUILT_IN_MODEL, WEIGHTS, dtype=DType.FLOAT32, device=Device.CPU, threads=1)
 
 
 def vectors(encoder: Encoder, pictures: list[bytes]) -> NDArray[np.float32]:

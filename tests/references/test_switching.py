@@ -103,7 +103,7 @@ def test_a_version_of_another_model_is_no_fallback_while_pictures_lack_its_vecto
         damage(bench, current)
         with open_workbench(settings) as restarted:
             assert (served_version(restarted), matching(restarted)) == (older, {first})
-        # Only `variant` has a vector of this one: what was made for `mini` would miss it and say nothing.
+        # Only `variant` has a vector of this one: what was made for the other would miss it and say nothing.
         add(bench, 2)
         with open_workbench(settings) as restarted:
             assert served_version(restarted) is None

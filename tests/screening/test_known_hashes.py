@@ -7,13 +7,14 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from imagescreen.database.feed import now
 from imagescreen.database.tables import ScreeningPictureRow, ScreeningRow
 from imagescreen.jobs.workbench import Store, Workbench, new_reader, open_store, open_workbench
 from imagescreen.pictures import PdqHasher, PictureHash
 from imagescreen.references.sample.catalogue import cleared_sample_picture
+from imagescreen.references.sample.rendered import jpeg_bytes, render_product
 from imagescreen.screening.answer import Disposition, PictureStatus, ReasonCode, ScreeningAnswer
 from imagescreen.screening.known_hashes import KnownHashes, to_blob
 from imagescreen.screening.package import Package, SubmittedPicture
@@ -50,9 +51,9 @@ def test_a_picture_is_hashed_once_and_never_again_in_another_process(store: Stor
     known, hasher = known_hashes(store)
     data = product(1)
     header = new_reader(store.settings).header(data)
-    (first,) = known.of([(header, data)])
+    (first,) = known.of([(header, data)], reduce_to=128)
     assert isinstance(first, PictureHash)
-    assert known.of([(header, data)] * 2) == [first, first]
+    assert known.of([(header, data)] * 2, reduce_to=128) == [first, first]
     assert hasher.hashed == 1
 
     policy = read_policy(None)
@@ -89,7 +90,7 @@ def test_a_picture_is_hashed_once_and_never_again_in_another_process(store: Stor
             )
         )
     other, hasher = known_hashes(store)
-    (again,) = other.of([(header, data)])
+    (again,) = other.of([(header, data)], reduce_to=128)
     assert isinstance(again, PictureHash)
     assert hasher.hashed == 0
     assert again.quality == first.quality and np.array_equal(again.bits, first.bits)
@@ -117,3 +118,19 @@ def test_a_known_picture_that_cannot_be_decoded_any_more_is_told_as_unreadable_a
     assert told.problem is not None and "truncated" in told.problem.detail
     assert (answer.disposition, answer.incomplete) == (Disposition.REVIEW, True)
     assert [(reason.code, reason.position) for reason in answer.reasons] == [(ReasonCode.PICTURE_NOT_SCREENED, 0)]
+
+
+def test_the_hash_is_the_same_whether_the_picture_was_decoded_for_its_vector_or_for_its_hash_alone(
+    sample_copy: Path,
+) -> None:
+    # So large that it is read at another scale for another input side.
+    large = jpeg_bytes(render_product(123, size=(1100, 1300)).image)
+    hashes = []
+    for name in ("decoded for both", "vector known"):
+        with open_workbench(settings_of(sample_copy, cache_in_database=True)) as bench:
+            answer = screened(bench, name, large)
+            of_answer = ScreeningPictureRow.screening_id == answer.screening_id
+            with bench.database.write() as session:
+                hashes.append(session.execute(select(ScreeningPictureRow.pdq).where(of_answer)).scalar_one())
+                session.execute(update(ScreeningPictureRow).where(of_answer).values(pdq=None))
+    assert hashes[0] is not None and hashes[0] == hashes[1]

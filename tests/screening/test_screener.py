@@ -25,7 +25,7 @@ from imagescreen.references.sample.catalogue import cleared_sample_picture, held
 from imagescreen.screening.answer import Disposition, PictureStatus, ScreeningAnswer
 from imagescreen.screening.package import Package, SubmittedPicture
 from tests.conftest import settings_of
-from tests.material import edited_product, product
+from tests.material import product
 
 HELD = held_sample_picture()
 CLEARED = cleared_sample_picture()
@@ -81,7 +81,8 @@ def test_the_record_holds_facts_answer_vectors_and_policy(opened: Open) -> None:
         ("screened", len(HELD)),
         ("unsupported_format", 6),
     ]
-    assert len(pictures[0].vector or b"") == 4 * 256 and pictures[1].vector is None
+    dimension = bench.follower.serving.current().batcher.encoder.dimension
+    assert len(pictures[0].vector or b"") == 4 * dimension and pictures[1].vector is None
     assert "[rates]" in policy.document
 
 
@@ -132,7 +133,7 @@ def test_a_reference_beyond_the_nearest_five_that_exceeds_its_own_threshold_stil
         added = bench.enrolment.add_one(NewReference(genuine, [NewPicture("a.jpg", variant(quality))]))
         nearer.append(str(added.reference_id))
     fake = facts_from_json({"title": "fake", "category": "counterfeit", "look_alikes": nearer})
-    bench.enrolment.add_one(NewReference(fake, [NewPicture("a.jpg", edited_product(1))]))
+    bench.enrolment.add_one(NewReference(fake, [NewPicture("a.jpg", variant(25))]))
     answer = screened(bench, "hidden", product(1))
     matches = answer.pictures[0].matches
     assert [match.title for match in matches[:5]] == [match.title for match in matches if "genuine" in match.title][:5]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from imagescreen.settings import BUILT_IN_MODEL
 from tests.conftest import script
 from tests.material import blank, edited_product, product
 
@@ -39,7 +40,7 @@ def test_folders_are_measured_and_reported_as_table_json_html_and_markdown(label
     counts = told["tasks"][0]["counts"]
     assert (counts["queries"], counts["query_pictures"], counts["ordinary"], counts["background"]) == (5, 6, 20, 10)
     assert {entry["picture"] for entry in told["rejected"]} == {"ordinary/broken.jpg", "ordinary/blank.png"}
-    assert told["heading"]["model"] == "mini" and len(told["heading"]["fingerprint"]) > 8
+    assert told["heading"]["model"] == BUILT_IN_MODEL and len(told["heading"]["fingerprint"]) > 8
     recalls = {entry["kind"]: entry["recall"]["value"] for entry in told["tasks"][0]["at_rates"]}
     assert recalls["raw"] >= 0.5 and set(recalls) == {"raw", "normalised", "calibrated"}
     text = page.read_text(encoding="utf-8")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from imagescreen.jobs.reindex import rebuild
 from imagescreen.screening.policy import read_policy
+from imagescreen.settings import BUILT_IN_MODEL
 from tests.conftest import script
-from tests.jobs.synthetic import synthetic_store
+from tests.jobs.synthetic import DIMENSION, synthetic_store
 
 
 def test_versions_are_listed_verified_gone_back_to_and_pruned(tmp_path: Path) -> None:
@@ -15,7 +16,7 @@ def test_versions_are_listed_verified_gone_back_to_and_pruned(tmp_path: Path) ->
     rows = {line.split()[0]: line.split() for line in listed.splitlines() if line.strip().startswith("2")}
     assert list(rows) == [new, middle, old]
     assert [row[1] == "yes" for row in rows.values()] == [True, False, False]
-    assert {"mini", "exact", "30"} <= set(rows[old])
+    assert {BUILT_IN_MODEL, "exact", "30"} <= set(rows[old])
 
     damaged = tmp_path / "index" / "versions" / middle / "manifest.json"
     damaged.chmod(0o644)
@@ -54,6 +55,6 @@ def test_the_reindex_benchmark_measures_and_appends(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
     told = results.read_text(encoding="utf-8")
-    assert told.count("| reading vectors |") == 2 and "400 reference pictures of dimension 256" in told
+    assert told.count("| reading vectors |") == 2 and f"400 reference pictures of dimension {DIMENSION}" in told
     other = script("benchmark_reindex.py", tmp_path / "bench", "--pictures", "401", home=tmp_path)
     assert (other.returncode, "empty folder" in other.stderr) == (1, True)
