@@ -76,6 +76,9 @@ def load_model(entry: ModelEntry, folder: Path, config: ModelConfig, *, dtype: D
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = False
     model.to(device=device, dtype=torch_dtype(dtype))
+    if isinstance(model.visual, open_clip.TimmModel):
+        # Trunks of convolutions; for transformers it changes nothing.
+        model.visual.to(memory_format=torch.channels_last)
     tokenizer, reason = _load_tokenizer(entry, config, location)
     return LoadedModel(
         towers=model,
