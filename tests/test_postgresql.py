@@ -1,0 +1,142 @@
+"""The service on PostgreSQL, from the first table to an answer over HTTP: the same parts, and a database server."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import URL, create_engine, make_url, text
+
+from imagescreen.database.migrate import migrate
+from imagescreen.database.session import Database
+from imagescreen.database.tables import Base, QuarantineRow, ReferenceRow
+from imagescreen.references.sample.rendered import jpeg_bytes, render_product
+from tests.conftest import script, serving
+from tests.material import edited_product, product
+
+VARIABLE = "IMAGESCREEN_TEST_POSTGRESQL"
+"""SQLAlchemy URL of a database server on which databases may be made, e.g. postgresql://postgres@127.0.0.1/postgres"""
+
+POLICY = """
+[rates]
+review = 0.1
+hold = 0.05
+[noisy]
+least_dismissed = 1
+"""
+ORDINARY = 20
+
+
+def statement(server: URL, words: str) -> None:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(words))
+    engine.dispose()
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    """A new, empty database on the server."""
+    told = os.environ.get(VARIABLE)
+    if not told:
+        pytest.skip(f"{VARIABLE} is not set: no PostgreSQL server to test on")
+    pytest.importorskip("pg8000", reason="the extra postgresql is not installed")
+    server = make_url(told).set(drivername="postgresql+pg8000")
+    name = f"imagescreen_{uuid4().hex}"
+    statement(server, f"CREATE DATABASE {name}")
+    try:
+        yield server.set(database=name).render_as_string(hide_password=False)
+    finally:
+        statement(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_the_migrations_make_the_same_tables_on_postgresql_and_go_back(database_url: str) -> None:
+    database = Database(database_url)
+    migrate(database)
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    database.close()
+
+
+def test_a_reader_on_postgresql_sees_one_state_while_others_write(database_url: str) -> None:
+    database = Database(database_url)
+    migrate(database)
+    with database.read() as session:
+        assert session.query(QuarantineRow).count() == 0
+        references = session.query(ReferenceRow).count()
+        with database.write() as other:
+            other.execute(
+                text(
+                    "INSERT INTO reference (id, kind, title, rights, agencies, hts_prefixes, severity, "
+                    "suggested_action, state, look_alikes, created_at, updated_at) VALUES (gen_random_uuid(), "
+                    "'known_item', 'tote', '[]', '[]', '[]', 'medium', 'hold', 'active', '[]', now(), now())"
+                )
+            )
+        assert session.query(ReferenceRow).count() == references
+    with database.read() as session:
+        assert session.query(ReferenceRow).count() == references + 1
+    database.close()
+
+
+def test_the_service_works_on_postgresql_from_the_first_reference_to_a_noisy_one(
+    database_url: str, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY)
+    settings = {"database_url": database_url, "policy_file": str(policy)}
+
+    def run(name: str, *arguments: str | Path) -> str:
+        done = script(name, *arguments, home=tmp_path, **settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    for folder, seeds in (("seized/tote", [1]), ("goods", range(2000, 2000 + ORDINARY)), ("shelf", range(2200, 2210))):
+        (tmp_path / folder).mkdir(parents=True)
+        for seed in seeds:
+            (tmp_path / folder / f"{seed}.jpg").write_bytes(product(seed))
+    (tmp_path / "words.csv").write_text("title,category,words\nWatch,prohibited,a photo of a watch;a wrist watch\n")
+
+    run("add_references.py", tmp_path / "seized", "--category", "counterfeit")
+    run("add_references.py", tmp_path / "words.csv")
+    run("background.py", "add", tmp_path / "shelf")
+    assert f"{ORDINARY} packages added" in run("calibrate.py", tmp_path / "goods")
+    # Once more, in place of the same packages and as a dry run.
+    assert f"{ORDINARY} were there already" in run("calibrate.py", tmp_path / "goods", "--replace")
+    assert "nothing was stored" in run("calibrate.py", "--dry-run")
+    with serving(tmp_path, "--workers", "1", **settings) as service:
+        index = service.client.get("/v1/index").json()
+        assert index["thresholds"]["packages"] == ORDINARY and index["words"]["references"] == 1
+        assert index["normalisation"]["pictures"] == 10
+        shown = service.client.post(
+            "/v1/screenings",
+            files=[
+                ("package", (None, '{"package_id": "PKG-1"}', "application/json")),
+                ("pictures", ("a.jpg", edited_product(1))),
+            ],
+        )
+        answer = shown.json()
+        assert (shown.status_code, answer["disposition"]) == (201, "hold"), answer
+        kinds = {match["kind"] for match in answer["pictures"][0]["matches"]}
+        assert "described" in kinds
+        reference = answer["reasons"][0]["reference_id"]
+        # A change while it serves, and the reviews of a noisy reference.
+        other = jpeg_bytes(render_product(77).image)
+        added = service.client.post(
+            "/v1/references",
+            files=[
+                ("reference", (None, '{"title": "Other", "category": "recalled"}', "application/json")),
+                ("pictures", ("b.jpg", other)),
+            ],
+        )
+        assert added.status_code == 201, added.text
+        reviews = f"/v1/screenings/{answer['screening_id']}/reviews"
+        assert service.client.post(reviews, json={"decision": "dismissed"}).status_code == 201
+        assert reference in run("references.py", "noisy", "--update")
+        assert service.client.get(f"/v1/references/{reference}").json()["quarantine"] is not None
+        run("references.py", "trust", reference)
+        run("reindex.py")
+        # What was dismissed is an ordinary package.
+        assert "1 packages added" in run("calibrate.py", "--screenings")
