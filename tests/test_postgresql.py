@@ -12,7 +12,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 
 from imagescreen.database.migrate import migrate
 from imagescreen.database.session import Database
-from imagescreen.database.tables import Base, QuarantineRow, ReferenceRow
+from imagescreen.database.tables import Base, CalibrationPackageRow, QuarantineRow, ReferenceRow
 from imagescreen.references.sample.rendered import jpeg_bytes, render_product
 from tests.conftest import script, serving
 from tests.material import edited_product, product
@@ -53,11 +53,20 @@ def database_url() -> Iterator[str]:
         statement(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_the_migrations_make_the_same_tables_on_postgresql_and_go_back(database_url: str) -> None:
+def test_the_migrations_make_the_tables_on_postgresql_and_take_an_earlier_calibration_with_them(
+    database_url: str,
+) -> None:
     database = Database(database_url)
+    migrate(database, revision="0002")
+    with database.write() as session:
+        session.execute(
+            text("INSERT INTO calibration_picture (sha256, size_bytes, source, created_at) VALUES ('7', 1, '', now())")
+        )
     migrate(database)
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    with database.read() as session:
+        assert [(row.content, row.counts) for row in session.query(CalibrationPackageRow)] == [("7", True)]
     database.close()
 
 
@@ -140,3 +149,4 @@ def test_the_service_works_on_postgresql_from_the_first_reference_to_a_noisy_one
         run("reindex.py")
         # What was dismissed is an ordinary package.
         assert "1 packages added" in run("calibrate.py", "--screenings")
+        assert '"level": "error"' not in service.log()

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from sqlalchemy import exists, select
 
 from imagescreen.calibration.thresholds import NOTHING_TO_MEASURE_AGAINST, check_sample_size
 from imagescreen.database.background_set import known_background_pictures
@@ -19,8 +18,7 @@ from imagescreen.database.calibration_set import (
 from imagescreen.database.calibration_succession import Succession, counting_packages
 from imagescreen.database.feed import lock_feed, now
 from imagescreen.database.index_versions import current_version
-from imagescreen.database.matchable import matches_at
-from imagescreen.database.tables import ReferenceRow
+from imagescreen.database.matchable import any_known_item_matches
 from imagescreen.database.vectors import from_blobs
 from imagescreen.errors import InvalidContent
 from imagescreen.jobs.build import Built, measure_only, stored_ordinary
@@ -127,10 +125,9 @@ def check_offered(store: Store, policy: Policy, packages: int, *, replace: bool)
     """Raises InvalidContent where so many new packages at most cannot be enough, or nothing is there to measure
     against, as far as that can be known before they are embedded: how many of them can be used is not.
     """
-    known_item = exists().where(ReferenceRow.kind == ReferenceKind.KNOWN_ITEM.value, matches_at(now()))
     with store.database.read() as session:
         counting = 0 if replace else len(counting_packages(session))
-        if not session.scalar(select(known_item)):
+        if not any_known_item_matches(session, moment=now(), kind=ReferenceKind.KNOWN_ITEM.value):
             raise InvalidContent(NOTHING_TO_MEASURE_AGAINST)
     check_sample_size(packages + counting, policy.wishes.rates)
 
