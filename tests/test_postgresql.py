@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -13,9 +13,14 @@ from sqlalchemy import URL, create_engine, make_url, text
 from imagescreen.database.migrate import migrate
 from imagescreen.database.session import Database
 from imagescreen.database.tables import Base, CalibrationPackageRow, QuarantineRow, ReferenceRow
-from imagescreen.references.sample.rendered import jpeg_bytes, render_product
-from tests.conftest import script, serving
-from tests.material import edited_product, product
+from imagescreen.jobs.background import add_background
+from imagescreen.jobs.calibrate import calibrate, calibrate_with, measure_with
+from imagescreen.jobs.noisy import trust, update_noisy
+from imagescreen.jobs.workbench import open_workbench
+from imagescreen.references.enrolment import NewPicture
+from tests.conftest import serving, settings_of
+from tests.jobs.calibrated import choose, ordinary
+from tests.material import edited_product, new_reference, product
 
 VARIABLE = "IMAGESCREEN_TEST_POSTGRESQL"
 """SQLAlchemy URL of a database server on which databases may be made, e.g. postgresql://postgres@127.0.0.1/postgres"""
@@ -95,27 +100,21 @@ def test_the_service_works_on_postgresql_from_the_first_reference_to_a_noisy_one
 ) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(POLICY)
-    settings = {"database_url": database_url, "policy_file": str(policy)}
-
-    def run(name: str, *arguments: str | Path) -> str:
-        done = script(name, *arguments, home=tmp_path, **settings)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    for folder, seeds in (("seized/tote", [1]), ("goods", range(2000, 2000 + ORDINARY)), ("shelf", range(2200, 2210))):
-        (tmp_path / folder).mkdir(parents=True)
-        for seed in seeds:
-            (tmp_path / folder / f"{seed}.jpg").write_bytes(product(seed))
-    (tmp_path / "words.csv").write_text("title,category,words\nWatch,prohibited,a photo of a watch;a wrist watch\n")
-
-    run("add_references.py", tmp_path / "seized", "--category", "counterfeit")
-    run("add_references.py", tmp_path / "words.csv")
-    run("background.py", "add", tmp_path / "shelf")
-    assert f"{ORDINARY} packages added" in run("calibrate.py", tmp_path / "goods")
-    # Once more, in place of the same packages and as a dry run.
-    assert f"{ORDINARY} were there already" in run("calibrate.py", tmp_path / "goods", "--replace")
-    assert "nothing was stored" in run("calibrate.py", "--dry-run")
-    with serving(tmp_path, "--workers", "1", **settings) as service:
+    settings = settings_of(tmp_path, database_url=database_url, policy_file=policy)
+    with open_workbench(settings) as bench:
+        bench.enrolment.add_one(new_reference(1))
+        bench.enrolment.add_one(new_reference(title="watch", words=["a photo of a watch", "a wrist watch"]))
+        shelf = [NewPicture(f"{seed}.jpg", product(seed)) for seed in range(2200, 2210)]
+        assert add_background(bench, shelf, total=10, source="shelf").added == 10
+        _, first = calibrate(bench, ordinary(ORDINARY), total=ORDINARY, source="test", built_by="test")
+        # Once more, in place of packages of which half are the same.
+        offered = ordinary(ORDINARY, 2000 + ORDINARY // 2)
+        intake, built = calibrate(bench, offered, total=ORDINARY, source="test", replace=True, built_by="test")
+        assert (intake.added, intake.known) == (ORDINARY // 2, ORDINARY // 2)
+        assert first.thresholds is not None and built.thresholds is not None
+        assert first.thresholds.packages == built.thresholds.packages == ORDINARY
+        assert measure_with(bench, [], replace=False).thresholds == built.thresholds
+    with serving(tmp_path, database_url=database_url, policy_file=str(policy)) as service:
         index = service.client.get("/v1/index").json()
         assert index["thresholds"]["packages"] == ORDINARY and index["words"]["references"] == 1
         assert index["normalisation"]["pictures"] == 10
@@ -128,25 +127,15 @@ def test_the_service_works_on_postgresql_from_the_first_reference_to_a_noisy_one
         )
         answer = shown.json()
         assert (shown.status_code, answer["disposition"]) == (201, "hold"), answer
-        kinds = {match["kind"] for match in answer["pictures"][0]["matches"]}
-        assert "described" in kinds
+        assert "described" in {match["kind"] for match in answer["pictures"][0]["matches"]}
         reference = answer["reasons"][0]["reference_id"]
-        # A change while it serves, and the reviews of a noisy reference.
-        other = jpeg_bytes(render_product(77).image)
-        added = service.client.post(
-            "/v1/references",
-            files=[
-                ("reference", (None, '{"title": "Other", "category": "recalled"}', "application/json")),
-                ("pictures", ("b.jpg", other)),
-            ],
-        )
-        assert added.status_code == 201, added.text
         reviews = f"/v1/screenings/{answer['screening_id']}/reviews"
         assert service.client.post(reviews, json={"decision": "dismissed"}).status_code == 201
-        assert reference in run("references.py", "noisy", "--update")
-        assert service.client.get(f"/v1/references/{reference}").json()["quarantine"] is not None
-        run("references.py", "trust", reference)
-        run("reindex.py")
-        # What was dismissed is an ordinary package.
-        assert "1 packages added" in run("calibrate.py", "--screenings")
+        with open_workbench(settings) as bench:
+            assert [str(one.reference_id) for one in update_noisy(bench, bench.policy)] == [reference]
+            assert service.client.get(f"/v1/references/{reference}").json()["quarantine"] is not None
+            trust(bench, UUID(reference))
+            # What was dismissed is an ordinary package.
+            chosen = choose(bench).packages
+            assert calibrate_with(bench, chosen, source="screenings", built_by="test")[0].added == 1
         assert '"level": "error"' not in service.log()
