@@ -45,6 +45,8 @@ EPILOG = """
 A review rate of 1 in 100 needs at least 99 packages, a hold rate of 1 in 1,000 needs 999. To divide a rate over 8
 categories takes 8 times as many; with fewer, the categories have one threshold in common.
 
+With --replace the earlier packages count until the version with the new thresholds is current.
+
 Exit codes: 0 calibrated, 1 calibrated but some packages were rejected, or refused (nothing is changed then), 2 wrong
 use.
 """
@@ -85,6 +87,8 @@ def main(
     from imagescreen.jobs.workbench import open_workbench
 
     offered = _Offered(folder, settings)
+    if folder is not None:
+        _refuse_too_few(settings, offered, replace=replace)
     with open_workbench(settings) as bench, progress_bar() as progress:
         stored = _of_screenings(bench, since, until, at_most) if screenings else []
         if dry_run:
@@ -114,14 +118,16 @@ def main(
 
 
 class _Offered:
-    """The packages in a folder; `unreadable` is (name, why), once they were gone through. None without a folder."""
+    """The packages in a folder, none without one; `rejected` is (name, why) of those that are too large, and once they
+    were gone through also of those that cannot be read.
+    """
 
     def __init__(self, folder: Path | None, settings: Settings) -> None:
+        from imagescreen.jobs.ordinary_packages import check_size
         from imagescreen.references.offers import PICTURE_SUFFIXES
 
-        self._folder = folder
         self._settings = settings
-        self.unreadable: list[tuple[str, str]] = []
+        self.rejected: list[tuple[str, str]] = []
         self._files: dict[str, list[Path]] = {}
         self.name = "" if folder is None else folder.name
         if folder is None:
@@ -132,6 +138,15 @@ class _Offered:
                 self._files.setdefault(name, []).append(path)
         if not self._files:
             raise WrongUse(f"there are no pictures in {folder}")
+        for name, paths in list(self._files.items()):
+            try:
+                check_size(len(paths), settings.max_pictures)
+            except InvalidContent as error:
+                self.rejected.append((name, error.detail))
+                del self._files[name]
+
+    def __len__(self) -> int:
+        return len(self._files)
 
     @property
     def total(self) -> int:
@@ -139,18 +154,32 @@ class _Offered:
 
     def packages(self) -> "Iterator[NewPackage]":
         from imagescreen.jobs.add_references import read_picture_file
-        from imagescreen.jobs.ordinary_packages import NewPackage, check_size
+        from imagescreen.jobs.ordinary_packages import NewPackage
         from imagescreen.references.enrolment import NewPicture
 
         for name, paths in self._files.items():
             try:
-                check_size(len(paths), self._settings.max_pictures)
                 pictures = [
                     NewPicture(path.name, read_picture_file(path, self._settings.max_picture_bytes)) for path in paths
                 ]
                 yield NewPackage(name, pictures)
             except InvalidContent as error:
-                self.unreadable.append((name, error.detail))
+                self.rejected.append((name, error.detail))
+
+
+def _refuse_too_few(settings: Settings, offered: _Offered, *, replace: bool) -> None:
+    """Before anything is embedded, which takes hours for many. Raises InvalidContent."""
+    from imagescreen.jobs.calibrate import check_offered
+    from imagescreen.jobs.workbench import open_store
+    from imagescreen.screening.policy import read_policy
+
+    policy = read_policy(settings.policy_file)
+    with open_store(settings) as store:
+        try:
+            check_offered(store, policy, len(offered), replace=replace)
+        except InvalidContent:
+            _show_rejected(offered.rejected)
+            raise
 
 
 def _of_screenings(
@@ -187,9 +216,8 @@ def _show_what_would_change(
 
     embedded, rejected = embed_all(bench, offered.packages(), total=offered.total, progress=progress)
     measured = measure_with(bench, [*stored, *embedded], replace=replace, progress=progress)
-    rejected = [*offered.unreadable, *rejected]
-    for name, why in rejected:
-        out.print(f"rejected: {name}: {why}", markup=False)
+    rejected = [*offered.rejected, *rejected]
+    _show_rejected(rejected)
     show_measured(measured)
     try:
         show_preview(preview(bench, measured.scale, sample=sample, progress=progress))
@@ -200,15 +228,19 @@ def _show_what_would_change(
 
 
 def _show_intake(intake: "Intake", offered: _Offered) -> int:
-    rejected = [*offered.unreadable, *intake.rejected]
-    for name, why in rejected:
-        out.print(f"rejected: {name}: {why}", markup=False)
+    rejected = [*offered.rejected, *intake.rejected]
+    _show_rejected(rejected)
     out.print(f"{intake.added} packages added, {intake.known} were there already, {len(rejected)} rejected")
     if intake.regained:
         out.print(
             f"{intake.regained} of those that were there had been left out, and can be measured with this model now"
         )
     return len(rejected)
+
+
+def _show_rejected(rejected: Sequence[tuple[str, str]]) -> None:
+    for name, why in rejected:
+        out.print(f"rejected: {name}: {why}", markup=False)
 
 
 if __name__ == "__main__":

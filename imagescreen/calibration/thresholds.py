@@ -18,6 +18,8 @@ from imagescreen.errors import BrokenIndex, InvalidContent
 
 Scores = NDArray[np.float32]
 
+NOTHING_TO_MEASURE_AGAINST = "there are no active references of known items to calibrate against"
+
 
 class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The operator's wish: the share of ordinary packages that may reach `review` or more, and `hold`."""
@@ -170,7 +172,7 @@ def measure_thresholds(
     Raises InvalidContent when n is too small to promise the review rate: then nothing would be flagged at all.
     """
     if not highest:
-        raise InvalidContent("there are no active references of known items to calibrate against")
+        raise InvalidContent(NOTHING_TO_MEASURE_AGAINST)
     anywhere: Scores = np.max(np.stack(list(highest.values())), axis=0)
     packages = len(anywhere)
     check_sample_size(packages, rates)

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from imagescreen.database.calibration_succession import Succession
 from imagescreen.database.feed import now
 from imagescreen.database.tables import (
     Base,
@@ -66,13 +67,14 @@ class CalibrationSet:
     and how many of them each package has (1 or more).
 
     `lacking`: pictures that another model has to embed first. `lost`: packages left out because a picture has neither
-    a vector in this space nor bytes to make one from.
+    a vector in this space nor bytes to make one from. `members`: the ids of all that were looked at.
     """
 
     vectors: Sequence[bytes]
     sizes: Sequence[int]
     lacking: int
     lost: int
+    members: frozenset[int]
 
 
 def package_content(sha256s: Collection[str]) -> str:
@@ -83,19 +85,22 @@ def package_content(sha256s: Collection[str]) -> str:
     return hashlib.sha256("\n".join(different).encode()).hexdigest()
 
 
-def calibration_set(session: Session, *, fingerprint: str) -> CalibrationSet:
+def calibration_set(session: Session, succession: Succession, *, fingerprint: str) -> CalibrationSet:
     """Packages with a picture that a reference has by now are left out: goods that are known items are not ordinary."""
     of_a_reference = exists().where(
         ReferencePictureRow.sha256 == CalibrationPictureRow.sha256, ReferencePictureRow.removed_at.is_(None)
     )
     rows = session.execute(
         select(
-            CalibrationPackagePictureRow.package_id,
+            CalibrationPackageRow.id,
+            CalibrationPackageRow.content,
+            CalibrationPackageRow.counts,
             CalibrationVectorRow.vector,
             CalibrationPictureRow.stored,
             of_a_reference,
         )
         .select_from(CalibrationPackagePictureRow)
+        .join(CalibrationPackageRow, CalibrationPackageRow.id == CalibrationPackagePictureRow.package_id)
         .join(CalibrationPictureRow, CalibrationPictureRow.id == CalibrationPackagePictureRow.picture_id)
         .outerjoin(CalibrationVectorRow, _vector_of(fingerprint))
         .order_by(CalibrationPackagePictureRow.package_id, CalibrationPackagePictureRow.picture_id)
@@ -103,8 +108,12 @@ def calibration_set(session: Session, *, fingerprint: str) -> CalibrationSet:
     packages: dict[int, list[bytes]] = {}
     known_items: set[int] = set()
     lost: set[int] = set()
+    members: set[int] = set()
     lacking = 0
-    for package_id, vector, stored, of_reference in rows:
+    for package_id, content, counts, vector, stored, of_reference in rows:
+        if not succession.includes(content, counts):
+            continue
+        members.add(package_id)
         if of_reference:
             known_items.add(package_id)
         elif vector is not None:
@@ -119,6 +128,7 @@ def calibration_set(session: Session, *, fingerprint: str) -> CalibrationSet:
         sizes=[len(vectors) for vectors in kept],
         lacking=lacking,
         lost=len(lost - known_items),
+        members=frozenset(members),
     )
 
 
@@ -175,6 +185,7 @@ def add_packages(
     session: Session, packages: Sequence[OrdinaryPackage], *, source: str | None, fingerprint: str
 ) -> Additions:
     """Stores packages of different contents, with vectors in one embedding space; a hundred at once take milliseconds.
+    They do not count before they `succeed`.
 
     What is stored already gets what it lacks: a picture a vector in this space, or that its bytes are kept now.
     """
@@ -220,7 +231,13 @@ def add_packages(
         session,
         CalibrationPackageRow,
         (
-            {"content": content, "source": source, "screening_id": package.screening_id, "created_at": moment}
+            {
+                "content": content,
+                "source": source,
+                "screening_id": package.screening_id,
+                "created_at": moment,
+                "counts": False,
+            }
             for content, package in fresh.items()
         ),
     )
@@ -254,15 +271,6 @@ def take_back(session: Session, added: Additions) -> None:
             [{"picture_id": key, "space": fingerprint} for key, fingerprint in added.vectors],
         )
     _set_stored(session, added.stored, stored=False)
-
-
-def count_packages(session: Session) -> int:
-    return session.scalar(select(func.count()).select_from(CalibrationPackageRow)) or 0
-
-
-def package_contents(session: Session) -> set[str]:
-    """Of every stored package."""
-    return set(session.scalars(select(CalibrationPackageRow.content)))
 
 
 def remove_packages(session: Session, contents: Collection[str]) -> None:

@@ -54,6 +54,8 @@ class Database:
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S}
         elif parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+pg8000")
+        if not self.is_sqlite:
+            options["isolation_level"] = "REPEATABLE READ"
         try:
             self.engine: Engine = create_engine(parsed, **options)
         except NoSuchModuleError:
@@ -63,6 +65,8 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "begin", _begin_postgresql)
         self._writing = self.engine.execution_options(**{_WRITES: True})
         # One writer at a time in this process: waiting for a lock of ours is fair and cheap, SQLite's own busy
         # handler sleeps and may starve a thread.
@@ -154,3 +158,10 @@ def _begin_sqlite(connection: Connection) -> None:
     # whatever the busy timeout says; so writers take the lock at the start.
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # A reader sees one state of the database, as on SQLite. A writer must see what was committed while it waited for
+    # a lock, such as the feed's.
+    if connection.get_execution_options().get(_WRITES, False):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")

@@ -238,6 +238,9 @@ class ServerProcessRow(Base):
 class CalibrationPackageRow(Base):
     """A package of ordinary goods, kept so that every build can measure its thresholds again; `content` is a hash of
     its pictures' hashes. `screening_id` names the screening that it was taken from, which may be purged since.
+
+    Builds measure with those that count. Others are being added by a calibration, or are left over from one that was
+    killed or replaced.
     """
 
     __tablename__ = "calibration_package"
@@ -248,6 +251,7 @@ class CalibrationPackageRow(Base):
     source: Mapped[str | None] = mapped_column(Text)
     screening_id: Mapped[UUID | None]
     created_at: Mapped[datetime]
+    counts: Mapped[bool] = mapped_column(server_default=true())
 
 
 class CalibrationPictureRow(Base):

@@ -1,7 +1,7 @@
 """Makes an index version current: a row in the database, and an entry in the change feed that every server follows."""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from imagescreen.calibration.scale import decode_scale
+from imagescreen.database.calibration_succession import Succession, members_of, succeed
 from imagescreen.database.feed import last_sequence, lock_feed
 from imagescreen.database.index_versions import activate_version, changed_references, current_version, record_version
 from imagescreen.database.matchable import count_without_vector, lacks_vector_since
@@ -18,7 +19,7 @@ from imagescreen.database.stored_vectors import stored_pictures
 from imagescreen.database.tables import IndexVersionRow
 from imagescreen.embedding.manifest import require_maker
 from imagescreen.errors import BrokenIndex, Conflict
-from imagescreen.jobs.build import Space, lacking_vectors
+from imagescreen.jobs.build import UNCHANGED, Built, Space, lacking_vectors
 from imagescreen.jobs.workbench import Store
 from imagescreen.matching import IndexVersion, VersionManifest, open_version
 from imagescreen.matching.manifest import MANIFEST_FILE
@@ -98,12 +99,23 @@ def activate(store: Store, version: str, *, actor: str) -> Activated:
     return Activated(manifest, changed, was_current=current is not None and current.version == version)
 
 
-def activate_built(store: Store, manifest: VersionManifest, *, seen: IndexVersionRow | None, actor: str) -> bool:
+def activate_built(
+    store: Store,
+    built: Built,
+    *,
+    seen: IndexVersionRow | None,
+    actor: str,
+    succession: Succession = UNCHANGED,
+    settled: Callable[[], None] = lambda: None,
+) -> bool:
     """Makes a version current that this process has just built; `seen` was current when the job began.
 
-    False, and nothing is done, when pictures came since that lack a vector of its model. Raises Conflict when another
-    process switched the model meanwhile, or deleted the version.
+    In the same transaction the calibration packages that it was measured with begin to count (`succession`); `settled`
+    is called when nothing but its commit is left. False, and nothing is done, when pictures came since that lack a
+    vector of its model. Raises Conflict when another process switched the model meanwhile, deleted the version, or
+    changed which packages count.
     """
+    manifest = built.manifest
     # Looked at before the write lock is taken, so that it is held for what came in the last moment only.
     with store.database.read() as session:
         sequence = last_sequence(session)
@@ -119,7 +131,14 @@ def activate_built(store: Store, manifest: VersionManifest, *, seen: IndexVersio
             )
         if lacks_vector_since(session, sequence, fingerprint=manifest.fingerprint):
             return False
+        if members_of(session, succession) != built.packages:
+            raise Conflict(
+                "another process changed the calibration packages meanwhile: what was built is not made current; "
+                "run the command again"
+            )
+        succeed(session, succession)
         _make_current(store, session, manifest, actor)
+        settled()
     return True
 
 

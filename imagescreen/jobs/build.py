@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from imagescreen.calibration.scale import encode_scale
 from imagescreen.calibration.thresholds import Thresholds
 from imagescreen.database.background_set import stored_background
-from imagescreen.database.calibration_set import calibration_set
+from imagescreen.database.calibration_set import CalibrationSet, calibration_set
+from imagescreen.database.calibration_succession import Succession
 from imagescreen.database.feed import last_sequence, now
 from imagescreen.database.matchable import count_without_vector
 from imagescreen.database.stored_vectors import count_present_pictures, matching_references, stored_vectors
@@ -29,6 +30,8 @@ from imagescreen.references.words import described
 from imagescreen.screening.policy import Policy
 from imagescreen.settings import IndexChoice, Settings
 
+UNCHANGED = Succession()
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -41,10 +44,11 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A version, and how its scores were measured."""
+    """A version, and how its scores were measured; `packages`: ids of the calibration packages that were looked at."""
 
     manifest: VersionManifest
     measured: Measured
+    packages: frozenset[int]
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -64,6 +68,7 @@ class _Contents:
     categories: tuple[str, ...]
     words: WordMatcher
     ordinary: Ordinary
+    packages: frozenset[int]
 
 
 def installed_space(model: str, settings: Settings) -> Space:
@@ -79,18 +84,20 @@ def build_version(
     space: Space,
     *,
     built_by: str,
+    succession: Succession = UNCHANGED,
     check: Callable[[Measured], None] = lambda _: None,
     progress: Progress,
 ) -> Built:
     """Builds and publishes a version of everything that matches now; nothing is made current.
 
-    `check` may refuse what was measured by raising, and then nothing is published. Memory stays flat: vectors stream
-    from the database to the disk. Raises BrokenIndex when a picture lacks a vector, or has one that cannot be indexed,
-    naming it; and when the disk does not take the version, of which nothing is left then.
+    Thresholds are measured with the packages that are to count after `succession`. `check` may refuse what was measured
+    by raising, and then nothing is published. Memory stays flat: vectors stream from the database to the disk. Raises
+    BrokenIndex when a picture lacks a vector, or has one that cannot be indexed, naming it; and when the disk does not
+    take the version, of which nothing is left then.
     """
     with drafting(store.versions_dir, dimension=space.dimension, progress=progress) as draft:
         with store.database.read() as session:
-            contents = _read_contents(session, space, draft, progress)
+            contents = _read_contents(session, space, succession, draft, progress)
         measured = _measure(store, policy, draft, contents, progress)
         check(measured)
         manifest = draft.finish(
@@ -103,20 +110,23 @@ def build_version(
             index_type=_index_type(store.settings.index_type),
             progress=progress,
         )
-    return Built(manifest, measured)
+    return Built(manifest, measured, contents.packages)
 
 
 def measure_only(store: Store, policy: Policy, space: Space, ordinary: Ordinary, *, progress: Progress) -> Measured:
     """What a build would measure with these ordinary pictures in place of the stored ones; nothing is published."""
     with drafting(store.versions_dir, dimension=space.dimension, progress=progress) as draft:
         with store.database.read() as session:
-            contents = _read_contents(session, space, draft, progress)
+            contents = _read_contents(session, space, UNCHANGED, draft, progress)
         return _measure(store, policy, draft, replace(contents, ordinary=ordinary), progress)
 
 
 def stored_ordinary(session: Session, space: Space) -> Ordinary:
-    """The stored packages and the background. Raises BrokenIndex when a picture lacks a vector."""
-    packages = calibration_set(session, fingerprint=space.fingerprint)
+    """The stored packages that count, and the background. Raises BrokenIndex when a picture lacks a vector."""
+    return _ordinary(session, space, calibration_set(session, UNCHANGED, fingerprint=space.fingerprint))
+
+
+def _ordinary(session: Session, space: Space, packages: CalibrationSet) -> Ordinary:
     if packages.lacking:
         raise lacking_vectors("calibration pictures", packages.lacking, space)
     background = stored_background(session, fingerprint=space.fingerprint)
@@ -157,11 +167,14 @@ def _index_type(choice: IndexChoice) -> IndexType | None:
     return None if choice is IndexChoice.AUTO else IndexType(choice.value)
 
 
-def _read_contents(session: Session, space: Space, draft: Draft, progress: Progress) -> _Contents:
+def _read_contents(
+    session: Session, space: Space, succession: Succession, draft: Draft, progress: Progress
+) -> _Contents:
     """Sequence and moment are taken first: what is committed meanwhile is followed once more, which is harmless."""
     sequence = last_sequence(session)
     as_of = now()
-    ordinary = stored_ordinary(session, space)
+    packages = calibration_set(session, succession, fingerprint=space.fingerprint)
+    ordinary = _ordinary(session, space, packages)
     total = count_present_pictures(session)
     references = matching_references(session, moment=as_of, known_item=ReferenceKind.KNOWN_ITEM.value)
     labels = [np.empty(0, np.int32)]
@@ -178,4 +191,13 @@ def _read_contents(session: Session, space: Space, draft: Draft, progress: Progr
     stored = matching_words(session, fingerprint=space.fingerprint, moment=as_of)
     # A model may have no text side, so words without a vector are no reason to build nothing.
     words = WordMatcher.of(described(stored, space.dimension), [one.reference_id for one in stored if one.lacking()])
-    return _Contents(space.fingerprint, sequence, as_of, np.concatenate(labels), references.categories, words, ordinary)
+    return _Contents(
+        fingerprint=space.fingerprint,
+        sequence=sequence,
+        as_of=as_of,
+        labels=np.concatenate(labels),
+        categories=references.categories,
+        words=words,
+        ordinary=ordinary,
+        packages=packages.members,
+    )

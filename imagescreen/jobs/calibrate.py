@@ -1,41 +1,39 @@
 """Takes in packages of ordinary goods, and measures thresholds with them by building an index version."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from imagescreen.calibration.thresholds import check_sample_size
+from imagescreen.calibration.thresholds import NOTHING_TO_MEASURE_AGAINST, check_sample_size
 from imagescreen.database.background_set import known_background_pictures
 from imagescreen.database.calibration_set import (
     Additions,
     OrdinaryPackage,
     add_packages,
-    count_packages,
-    known_packages,
     measurable_packages,
-    package_contents,
-    remove_packages,
     take_back,
 )
-from imagescreen.database.feed import lock_feed
+from imagescreen.database.calibration_succession import Succession, counting_packages
+from imagescreen.database.feed import lock_feed, now
 from imagescreen.database.index_versions import current_version
+from imagescreen.database.matchable import any_known_item_matches
 from imagescreen.database.vectors import from_blobs
 from imagescreen.errors import InvalidContent
 from imagescreen.jobs.build import Built, measure_only, stored_ordinary
+from imagescreen.jobs.calibration_leftovers import PACKAGES_A_COMMIT, calibrating, remove_leftovers
 from imagescreen.jobs.measure import Measured, Ordinary
 from imagescreen.jobs.ordinary_packages import NewPackage, embed_packages
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.reindex import build_current, current_space
 from imagescreen.jobs.tidy import tidy
-from imagescreen.jobs.workbench import Workbench
+from imagescreen.jobs.workbench import Store, Workbench
+from imagescreen.references.facts import ReferenceKind
+from imagescreen.screening.policy import Policy
 
 CHUNK = 64
 """Pictures embedded and committed together, or a little more."""
-
-PACKAGES_A_COMMIT = 100
-"""Servers write between two commits: a set may have tens of thousands of packages."""
 
 
 @dataclass(slots=True)
@@ -67,12 +65,15 @@ def calibrate(
     """Adds ordinary packages, of `total` pictures, to the stored set (or replaces it), then builds and activates a
     version with thresholds measured on the whole set.
 
-    A package that is stored already is kept once, with the vectors and bytes that it lacked; one with a picture that a
-    reference has is rejected by name, because goods that are known items are not ordinary. Raises InvalidContent when
-    the set cannot support the policy's review rate, or there is nothing to measure against; nothing is changed then.
+    They count, and replaced ones no more, from the moment on at which that version is current. A package that is stored
+    already is kept once, with the vectors and bytes that it lacked; one with a picture that a reference has is rejected
+    by name, because goods that are known items are not ordinary. Raises InvalidContent when the set cannot support the
+    policy's review rate, or there is nothing to measure against, and Conflict while another calibration is at work;
+    nothing is changed then.
     """
     intake = Intake()
-    with _undone_on_failure(bench, intake):
+    with calibrating(bench), _undone_on_failure(bench, intake):
+        remove_leftovers(bench)
         done = 0
         for chunk in _chunks(packages):
             embedded, rejected = embed_packages(bench, chunk)
@@ -94,7 +95,8 @@ def calibrate_with(
 ) -> tuple[Intake, Built]:
     """The same with packages that have their vectors already, those of stored screenings."""
     intake = Intake()
-    with _undone_on_failure(bench, intake):
+    with calibrating(bench), _undone_on_failure(bench, intake):
+        remove_leftovers(bench)
         for start in range(0, len(packages), PACKAGES_A_COMMIT):
             _store(bench, packages[start : start + PACKAGES_A_COMMIT], source, intake)
             progress("storing packages", min(start + PACKAGES_A_COMMIT, len(packages)), len(packages))
@@ -119,6 +121,17 @@ def embed_all(
     return embedded, rejected
 
 
+def check_offered(store: Store, policy: Policy, packages: int, *, replace: bool) -> None:
+    """Raises InvalidContent where so many new packages at most cannot be enough, or nothing is there to measure
+    against, as far as that can be known before they are embedded: how many of them can be used is not.
+    """
+    with store.database.read() as session:
+        counting = 0 if replace else len(counting_packages(session))
+        if not any_known_item_matches(session, moment=now(), kind=ReferenceKind.KNOWN_ITEM.value):
+            raise InvalidContent(NOTHING_TO_MEASURE_AGAINST)
+    check_sample_size(packages + counting, policy.wishes.rates)
+
+
 def measure_with(
     bench: Workbench, packages: Sequence[OrdinaryPackage], *, replace: bool, progress: Progress = silent
 ) -> Measured:
@@ -129,8 +142,9 @@ def measure_with(
     with bench.database.read() as session:
         stored = stored_ordinary(session, space)
         contents = [package.content for package in packages]
-        there = set() if replace else measurable_packages(session, contents, fingerprint=space.fingerprint)
-        regained = set() if replace else known_packages(session, contents) - there
+        counting = set() if replace else counting_packages(session)
+        there = measurable_packages(session, contents, fingerprint=space.fingerprint) & counting
+        regained = counting.intersection(contents) - there
     fresh = [package for package in {one.content: one for one in packages}.values() if package.content not in there]
     vectors = from_blobs([picture.vector for package in fresh for picture in package.pictures], space.dimension)
     sizes = np.array([len(package.pictures) for package in fresh], np.int64)
@@ -198,28 +212,24 @@ def _store(bench: Workbench, packages: Sequence[OrdinaryPackage], source: str, i
 
 
 def _finish(bench: Workbench, intake: Intake, *, replace: bool, built_by: str, progress: Progress) -> Built:
+    succession = Succession(frozenset(intake.taken), replaces=replace)
     with bench.database.read() as session:
-        stored = len(intake.taken) if replace else count_packages(session)
-    check_sample_size(stored, bench.policy.wishes.rates)
-    if replace:
-        # Looked at before the old ones are forgotten.
-        measure_with(bench, list(intake.taken.values()), replace=True, progress=progress)
-        intake.additions.clear()
-        _keep_only(bench, intake.taken)
-    built = build_current(bench, bench.policy, built_by=built_by, check=_refuse_uncalibrated, progress=progress)
-    # What is served was measured with them: whatever fails from here on, they stay.
-    intake.additions.clear()
+        counting = set() if replace else counting_packages(session)
+    check_sample_size(len(counting | succession.contents), bench.policy.wishes.rates)
+    built = build_current(
+        bench,
+        bench.policy,
+        built_by=built_by,
+        succession=succession,
+        check=_refuse_uncalibrated,
+        # What is served is measured with them from then on: whatever fails afterwards, they stay.
+        settled=intake.additions.clear,
+        progress=progress,
+    )
+    remove_leftovers(bench)
     tidy(bench, progress)
     bench.follower.poll()
     return built
-
-
-def _keep_only(bench: Workbench, contents: Collection[str]) -> None:
-    with bench.database.read() as session:
-        others = sorted(package_contents(session).difference(contents))
-    for start in range(0, len(others), PACKAGES_A_COMMIT):
-        with bench.database.write() as session:
-            remove_packages(session, others[start : start + PACKAGES_A_COMMIT])
 
 
 def _refuse_uncalibrated(measured: Measured) -> None:

@@ -45,6 +45,6 @@ class ModelChange:
         """Makes it current. References that were added with the old model meanwhile are embedded first: servers find
         them in the change feed after the version. Raises Conflict when another process switched the model.
         """
-        while not activate_built(self._bench, built.manifest, seen=self._seen, actor=self._built_by):
+        while not activate_built(self._bench, built, seen=self._seen, actor=self._built_by):
             reembed(self._bench, self.encoder, self._progress)
         tidy(self._bench, self._progress)

@@ -35,7 +35,7 @@ def main() -> int:
             try:
                 rebuild(store, policy, built_by=BUILT_BY)
             except Conflict:
-                # Somebody switched the model meanwhile: the version that is current now is not the one to fold.
+                # Somebody switched the model or calibrated meanwhile: what is current now is not what was folded.
                 return 0
             prune(store, keep=settings.keep_versions, built_by=BUILT_BY)
     except ImagescreenError as error:

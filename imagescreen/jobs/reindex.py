@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from imagescreen.database.calibration_succession import Succession
 from imagescreen.database.index_versions import current_version
 from imagescreen.database.tables import IndexVersionRow
 from imagescreen.errors import Conflict
 from imagescreen.jobs.activation import activate_built
-from imagescreen.jobs.build import Built, Space, build_version, installed_space
+from imagescreen.jobs.build import UNCHANGED, Built, Space, build_version, installed_space
 from imagescreen.jobs.change_model import ModelChange
 from imagescreen.jobs.current_model import require_current_maker
 from imagescreen.jobs.measure import Measured
@@ -34,23 +35,28 @@ def build_current(
     policy: Policy,
     *,
     built_by: str,
+    succession: Succession = UNCHANGED,
     check: Callable[[Measured], None] = lambda _: None,
+    settled: Callable[[], None] = lambda: None,
     progress: Progress = silent,
 ) -> Built:
     """Builds from stored vectors and activates; running servers follow by the feed. Loads no model.
 
-    `check` may refuse what was measured by raising, and then nothing is built.
+    `check` may refuse what was measured by raising, and then nothing is built. For `succession` and `settled` see
+    `build_version` and `activate_built`.
 
     Raises BrokenIndex when a picture lacks a vector or has one that cannot be indexed, FingerprintMismatch when the
-    current version's model is not the installed one, and Conflict when another process switched the model meanwhile.
-    The current version stays then.
+    current version's model is not the installed one, and Conflict when another process switched the model or changed
+    the calibration packages meanwhile. The current version stays then.
     """
     with store.database.read() as session:
         current = current_version(session)
     space = current_space(store, current)
     name = space.model
-    built = build_version(store, policy, space, built_by=built_by, check=check, progress=progress)
-    if not activate_built(store, built.manifest, seen=current, actor=built_by):
+    built = build_version(
+        store, policy, space, built_by=built_by, succession=succession, check=check, progress=progress
+    )
+    if not activate_built(store, built, seen=current, actor=built_by, succession=succession, settled=settled):
         raise Conflict(f"references were added with another model than {name!r} meanwhile: run the command again")
     return built
 

@@ -1,4 +1,4 @@
-"""Removes picture files that a killed writer left: put, but never named by a committed transaction."""
+"""Removes what a killed writer left: picture files that no committed transaction names, packages that do not count."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from imagescreen.database.tables import (
     ReferencePictureRow,
     ScreeningPictureRow,
 )
+from imagescreen.jobs.calibration_leftovers import remove_leftovers_unless_calibrating
 from imagescreen.jobs.progress import Progress
 from imagescreen.jobs.workbench import Store
 
@@ -29,6 +30,7 @@ def tidy(store: Store, progress: Progress) -> int:
     Looks only at what was put since the last time, so that its cost does not grow with the catalogue. A file that was
     named and is no more (a removed picture, a purged screening) is `purge`'s, which looks at all of them.
     """
+    remove_leftovers_unless_calibrating(store)
     until = now() - ORPHAN_AGE
     removed = remove_orphans(store, since=store.files.tidied_until(), progress=progress)
     store.files.note_tidied(until)

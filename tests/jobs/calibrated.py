@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagescreen.database.background_set import count_background_pictures
-from imagescreen.database.calibration_set import OrdinaryPackage, OrdinaryPicture, count_packages
+from imagescreen.database.calibration_set import OrdinaryPackage, OrdinaryPicture
+from imagescreen.database.calibration_succession import counting_packages
 from imagescreen.database.index_versions import current_version
-from imagescreen.database.tables import CalibrationPictureRow, CalibrationVectorRow
+from imagescreen.database.tables import CalibrationPackageRow, CalibrationPictureRow, CalibrationVectorRow
 from imagescreen.database.vectors import to_blob
 from imagescreen.jobs.calibrate import calibrate
 from imagescreen.jobs.ordinary_packages import NewPackage, ScreeningChoice, packages_of_screenings, single_pictures
@@ -51,10 +52,11 @@ def state(bench: Workbench) -> tuple[object, ...]:
     with bench.database.read() as session:
         current = current_version(session)
         background = count_background_pictures(session)
-        calibration = [session.query(table).count() for table in (CalibrationPictureRow, CalibrationVectorRow)]
+        tables = (CalibrationPackageRow, CalibrationPictureRow, CalibrationVectorRow)
+        calibration = [session.query(table).count() for table in tables]
         kept = session.query(CalibrationPictureRow).filter_by(stored=True).count()
         versions = len(list(bench.versions_dir.iterdir()))
-        return count_packages(session), *calibration, kept, background, current and current.version, versions
+        return counting_packages(session), *calibration, kept, background, current and current.version, versions
 
 
 def ordinary(count: int, first: int = 2000) -> list[NewPackage]:

@@ -7,12 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagescreen.calibration.scale import NORMALISATION_FILE, THRESHOLDS_FILE
+from imagescreen.calibration.scale import (
+    BACKGROUND_FILE,
+    NORMALISATION_FILE,
+    ORDINARY_FILE,
+    THRESHOLDS_FILE,
+    WORDS_FILE,
+)
 from imagescreen.calibration.thresholds import above_any
 from imagescreen.database.index_versions import activate_version
 from imagescreen.database.tables import ScreeningRow
-from imagescreen.errors import InvalidContent
-from imagescreen.jobs.activation import record
+from imagescreen.errors import BrokenIndex, InvalidContent
+from imagescreen.jobs.activation import activate, record
 from imagescreen.jobs.background import CHUNK, add_background
 from imagescreen.jobs.calibrate import calibrate, calibrate_with, embed_all, measure_with
 from imagescreen.jobs.ordinary_packages import NewPackage, single_pictures
@@ -27,7 +33,7 @@ from imagescreen.screening.record import Decision, NewReview
 from tests.conftest import script
 from tests.jobs.calibrated import calibrated, choose, ordinary, state
 from tests.matching.material import NOON, references, unit_vectors
-from tests.material import blank, edited_product, facts, product
+from tests.material import blank, edited_product, facts, new_reference, product
 
 
 @pytest.fixture
@@ -103,11 +109,29 @@ def test_a_background_that_contains_references_is_refused_by_name_and_nothing_is
     assert taken.rejected == [("2300.jpg", "the background has 2300.jpg")] and taken.added == 1
 
 
-def test_thresholds_and_backgrounds_of_another_model_are_refused_at_reload_and_at_start(bench: Workbench) -> None:
+def test_what_belongs_to_another_model_or_background_than_the_index_is_refused_at_reload_and_at_start(
+    bench: Workbench,
+) -> None:
     add_background(bench, [NewPicture("a.jpg", product(2400))], total=1, source="shelf")
-    good = reindex(bench, built_by="test").manifest
+    bench.enrolment.add_one(new_reference(title="watch", words=["a photo of a watch"]))
+    built = reindex(bench, built_by="test")
+    good, background = built.manifest, built.measured.scale.normalisation
+    assert background is not None
     files = {name: bytes(c) for name, c in open_version(bench.versions_dir, good.version).attachments.items()}
-    for name in (THRESHOLDS_FILE, NORMALISATION_FILE):
+    other, model, shelf = b"e" * 64, good.fingerprint.encode(), background.background.encode()
+    for name, content, told in (
+        (THRESHOLDS_FILE, files[THRESHOLDS_FILE].replace(model, other), "its thresholds belong to model eeee"),
+        (
+            THRESHOLDS_FILE,
+            files[THRESHOLDS_FILE].replace(shelf, other[:16]),
+            "its thresholds belong to background eeee",
+        ),
+        (NORMALISATION_FILE, files[NORMALISATION_FILE].replace(model, other), "its background belongs to model eeee"),
+        # Vectors of another dimension, and packages of another calibration, which have no name in them.
+        (BACKGROUND_FILE, files[BACKGROUND_FILE] * 2, f"{BACKGROUND_FILE} does not fit"),
+        (ORDINARY_FILE, files[ORDINARY_FILE] * 2, f"{ORDINARY_FILE} does not fit"),
+        (WORDS_FILE, files[WORDS_FILE][4:], f"{WORDS_FILE} does not fit"),
+    ):
         foreign = write_version(
             bench.versions_dir,
             model=good.model,
@@ -118,16 +142,20 @@ def test_thresholds_and_backgrounds_of_another_model_are_refused_at_reload_and_a
             sequence=good.sequence,
             as_of=NOON,
             built_by="test",
-            attachments=files | {name: files[name].replace(good.fingerprint.encode(), b"e" * 64)},
+            attachments=files | {name: content},
         )
         with bench.database.write() as session:
             record(session, foreign)
             activate_version(session, foreign.version, actor="test")
         bench.follower.poll()
-        assert "to model eeee" in (bench.follower.serving.problem or "")
-        assert bench.follower.serving.require_index().snapshot.version == good.version
-    with open_workbench(bench.settings) as restarted:
-        assert "to model eeee" in (restarted.follower.serving.problem or "")
+        with open_workbench(bench.settings) as restarted:
+            for process in (bench, restarted):
+                problem = process.follower.serving.problem or ""
+                assert foreign.version in problem and told in problem and "\n" not in problem
+                assert process.follower.serving.require_index().snapshot.version == good.version
+        # Nor does it become current by hand.
+        with pytest.raises(BrokenIndex, match=told):
+            activate(bench, foreign.version, actor="test")
 
 
 def test_references_that_come_between_builds_move_the_expected_rate_as_the_next_build_measures_it(
@@ -245,8 +273,10 @@ def test_the_tools_refuse_in_one_sentence_and_write_nothing(bench: Workbench, tm
     assert refused.returncode == 1 and "tote.jpg" in refused.stdout, refused.stderr
     assert "error: nothing was added" in refused.stderr.replace("\n", " ")
     few = script("calibrate.py", folder, "--replace", home=tmp_path, policy_file=policy)
-    assert few.returncode == 1 and "1 ordinary packages cannot support" in few.stderr, few.stdout
-    assert "8 more" in few.stderr and "Traceback" not in few.stderr
+    # At once: of three that are there one is too large, and nobody embeds the others first.
+    assert few.returncode == 1 and "2 ordinary packages cannot support" in few.stderr, few.stdout
+    assert "7 more" in few.stderr and "Traceback" not in few.stderr and "embedding" not in few.stderr
+    assert "rejected: handbags: it has 17 pictures" in few.stdout
     assert state(bench) == before
     shown = script("calibrate.py", folder, "--dry-run", home=tmp_path, policy_file=policy)
     assert "measured on 21 ordinary packages with 22 pictures" in shown.stdout, shown.stderr

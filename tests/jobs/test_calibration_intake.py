@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from imagescreen.database.background_set import background_sha256s
 from imagescreen.database.calibration_set import OrdinaryPackage, OrdinaryPicture, add_packages
+from imagescreen.database.calibration_succession import Succession, succeed
 from imagescreen.database.tables import (
     CalibrationPackageRow,
     CalibrationPictureRow,
@@ -115,6 +116,7 @@ def test_packages_that_another_model_could_not_embed_count_again_when_they_are_o
     (unseen,) = vector_only(bench, 20_001, 1)
     with bench.database.write() as session:
         add_packages(session, [of_another, unseen], source="screenings", fingerprint="e" * 64)
+        succeed(session, Succession(frozenset([of_another.content, unseen.content])))
     before = state(bench)
     offered = ordinary(1, 2800)
     embedded, _ = embed_all(bench, offered, total=1)

@@ -13,6 +13,7 @@ from imagescreen.calibration.scale import decode_scale
 from imagescreen.calibration.thresholds import Rates, conformal_threshold
 from imagescreen.database.background_set import NewBackgroundPicture, add_background_pictures
 from imagescreen.database.calibration_set import OrdinaryPackage, OrdinaryPicture, add_packages
+from imagescreen.database.calibration_succession import Succession, succeed
 from imagescreen.database.tables import ReferenceVectorRow
 from imagescreen.database.vectors import to_blob
 from imagescreen.errors import BrokenIndex
@@ -59,6 +60,7 @@ def add_package_of(store: Store, name: str, pictures: Vectors, *, model: str | N
     stored = [OrdinaryPicture(f"{name} {n}", 1, False, to_blob(vector)) for n, vector in enumerate(pictures)]
     with store.database.write() as session:
         add_packages(session, [OrdinaryPackage(name, stored)], source=None, fingerprint=model or fingerprint())
+        succeed(session, Succession(frozenset([name])))
 
 
 def add_background(store: Store, vectors: Vectors) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagescreen.database.calibration_set import count_packages
+from imagescreen.database.calibration_succession import counting_packages
 from imagescreen.database.index_versions import current_version
 from imagescreen.database.tables import CalibrationPictureRow, CalibrationVectorRow
 from imagescreen.embedding.encoder import installed_fingerprint
@@ -68,7 +68,7 @@ def test_a_calibration_set_that_is_too_small_is_refused_and_nothing_is_written(b
     with pytest.raises(InvalidContent, match="at least 99 are needed, 59 more"):
         calibrate(bench, ordinary(40), total=40, source="test", built_by="test")
     with bench.database.read() as session:
-        assert count_packages(session) == 0
+        assert counting_packages(session) == set()
         assert session.query(CalibrationPictureRow).count() == session.query(CalibrationVectorRow).count() == 0
         assert current_version(session).version == serving  # type: ignore[union-attr]
     built = reindex(bench, built_by="test")

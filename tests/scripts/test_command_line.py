@@ -44,6 +44,12 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(tmp_path: Path, name: str, ar
     assert "Traceback" not in done.stderr
 
 
+def test_calibrating_with_nothing_to_measure_against_is_refused_before_anything_is_embedded(tmp_path: Path) -> None:
+    done = script("calibrate.py", pictures(tmp_path / "goods", 1), home=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there are no active references of known items" in done.stderr and "embedding" not in done.stderr
+
+
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     done = script("reindex.py", home=tmp_path, max_pictures="many", log_level="loud")
     assert done.returncode == 2
