@@ -76,7 +76,7 @@ def load_model(entry: ModelEntry, folder: Path, config: ModelConfig, *, dtype: D
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = False
     model.to(device=device, dtype=torch_dtype(dtype))
-    if isinstance(model.visual, open_clip.TimmModel):
+    if isinstance(model.visual, open_clip.timm_model.TimmModel):
         # Trunks of convolutions; for transformers it changes nothing.
         model.visual.to(memory_format=torch.channels_last)
     tokenizer, reason = _load_tokenizer(entry, config, location)
