@@ -93,7 +93,7 @@ class ScreeningFilter:
 # Core statements, built once: a mapped object costs more than the insert itself.
 _INSERT = insert(ScreeningRow)
 _INSERT_PICTURES = insert(ScreeningPictureRow)
-_FIND = select(ScreeningRow.id, ScreeningRow.content_hash, ScreeningRow.answer).where(
+_FIND = select(ScreeningRow.content_hash, ScreeningRow.answer).where(
     ScreeningRow.participant == bindparam("participant"),
     ScreeningRow.package_id == bindparam("package_id"),
     ScreeningRow.revision == bindparam("revision"),
@@ -117,26 +117,28 @@ class ScreeningRecord:
     def __init__(self, database: Database, writer: GroupCommit[ScreeningRows]) -> None:
         self._database = database
         self._writer = writer
+        self._find = database.prepared(_FIND)
 
     def find(self, package: Package, content_hash: str) -> ScreeningAnswer | None:
         """The stored answer for the same submission, if there is one. Raises Conflict when the content differs."""
-        with self._database.read_connection() as connection:
-            row = connection.execute(
-                _FIND,
-                {
-                    "participant": package.participant,
-                    "package_id": package.package_id,
-                    "revision": package.revision,
-                },
-            ).one_or_none()
+        row = self._database.look_up(
+            self._find,
+            {
+                "participant": package.participant,
+                "package_id": package.package_id,
+                "revision": package.revision,
+            },
+        )
         if row is None:
             return None
-        if row.content_hash != content_hash:
+        stored_hash, stored = row
+        answer = msgspec.json.decode(stored, type=ScreeningAnswer)
+        if stored_hash != content_hash:
             raise Conflict(
                 f"package {package.package_id!r} revision {package.revision} was screened before with other content "
-                f"(screening {row.id}): send a corrected package with a higher `revision`"
+                f"(screening {answer.screening_id}): send a corrected package with a higher `revision`"
             )
-        return msgspec.json.decode(row.answer, type=ScreeningAnswer)
+        return answer
 
     def add(
         self, answer: ScreeningAnswer, package: Package, content_hash: str, pictures: Sequence[PictureRecord]
