@@ -168,17 +168,17 @@ async def _read_parts(request: Request[Any, Any, Any], boundary: str | None) -> 
     try:
         with PushMultipartParser(boundary.encode("latin-1", "replace"), max_segment_count=MAX_PARTS) as parser:
             segment: MultipartSegment | None = None
-            content = bytearray()
+            content: list[bytes] = []
             async for chunk in request.stream():
                 if not chunk:
                     continue
                 for event in parser.parse(chunk):
                     if isinstance(event, MultipartSegment):
-                        segment, content = event, bytearray()
+                        segment, content = event, []
                     elif event:
-                        content += event
+                        content.append(event)
                     elif segment is not None:
-                        parts.append(_part(segment, bytes(content)))
+                        parts.append(_part(segment, b"".join(content)))
                         segment = None
             parser.close()
     except (MultipartError, UnicodeError, LookupError, ValueError) as error:

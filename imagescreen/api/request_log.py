@@ -3,11 +3,11 @@
 import re
 import time
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid4
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -27,6 +27,7 @@ class RequestLog:
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
+        # Not the standard library's: it lets go of the interpreter for 16 random bytes, and waits to get it back.
         request_id = _told_id(scope) or uuid4().hex
         state: Any = scope
         state["imagescreen_request_id"] = request_id

@@ -20,7 +20,7 @@ from imagescreen.references.follower import Follower
 from imagescreen.screening.known_hashes import KnownHashes
 from imagescreen.screening.matches import ReferenceLookup
 from imagescreen.screening.policy import Policy, read_policy, record_policy
-from imagescreen.screening.record import ScreeningRecord
+from imagescreen.screening.record import ScreeningRecord, insert_screenings
 from imagescreen.screening.screened_vectors import ScreenedVectors
 from imagescreen.screening.screener import Screener
 from imagescreen.serving.loader import Loader
@@ -87,7 +87,7 @@ def open_workbench(settings: Settings) -> Iterator[Workbench]:
         stack.callback(folding.close)
         drift = DriftWatch(database, follower.serving, near_duplicate=settings.near_duplicate_similarity)
         stack.callback(drift.close)
-        writer = GroupCommit(database)
+        writer = GroupCommit(database, insert_screenings)
         stack.callback(writer.close)
         record = ScreeningRecord(database, writer)
         hasher = PdqHasher.installed()

@@ -1,9 +1,11 @@
 """Untrusted bytes to a checked sRGB picture."""
 
 import hashlib
+import threading
 from dataclasses import dataclass, replace
 from io import BytesIO
 
+from cachetools import LRUCache
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -36,6 +38,7 @@ DECODING_VERSION = 1
 
 # What a decoder may allocate beyond the displayed pixels: alpha planes, gain maps, thumbnails, tiles at the edge.
 _MAX_DECODED_RATIO = 2
+_REMEMBERED_HEADERS = 10_000  # in some 5 MB
 # Enough to tell a picture with something on it from a blank one.
 _MIN_REDUCED_SIDE = 64
 _PILLOW_NAMES = {
@@ -96,9 +99,13 @@ class PictureReader:
     def __init__(self, limits: PictureLimits, budget: DecodingBudget) -> None:
         self._limits = limits
         self._budget = budget
+        self._headers: LRUCache[str, PictureHeader] = LRUCache(_REMEMBERED_HEADERS)
+        self._lock = threading.Lock()
 
     def header(self, data: bytes, *, sha256: str | None = None) -> PictureHeader:
         """Format, displayed size and sha256 of a picture file, without decoding it; a known `sha256` is taken over.
+
+        The same bytes have the same header, so one that was found sound is remembered.
 
         Raises PictureTooLarge, PictureTooSmall, UnsupportedPictureFormat, UnreadablePicture.
         """
@@ -106,12 +113,20 @@ class PictureReader:
             raise PictureTooLarge(
                 f"The picture has {len(data):,} bytes; at most {self._limits.max_bytes:,} are allowed."
             )
+        sha256 = sha256 or hashlib.sha256(data).hexdigest()
+        with self._lock:
+            known = self._headers.get(sha256)
+        if known is not None:
+            return known
         format_ = sniff(data)
         container = self._inspect(format_, data)
         width, height = container.width, container.height
         if container.orientation >= 5:
             width, height = height, width
-        return PictureHeader(sha256 or hashlib.sha256(data).hexdigest(), len(data), format_, width, height)
+        header = PictureHeader(sha256, len(data), format_, width, height)
+        with self._lock:
+            self._headers[sha256] = header
+        return header
 
     def read(self, data: bytes, header: PictureHeader, *, reduce_to: int) -> Picture:
         """The picture of `data`, whose header was read before, for a model whose input side is `reduce_to` pixels.

@@ -1,10 +1,10 @@
 """The record of screenings: written before the answer is given, read back as it was."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -93,39 +93,52 @@ class ScreeningFilter:
 # Core statements, built once: a mapped object costs more than the insert itself.
 _INSERT = insert(ScreeningRow)
 _INSERT_PICTURES = insert(ScreeningPictureRow)
-_FIND = select(ScreeningRow.id, ScreeningRow.content_hash, ScreeningRow.answer).where(
+_FIND = select(ScreeningRow.content_hash, ScreeningRow.answer).where(
     ScreeningRow.participant == bindparam("participant"),
     ScreeningRow.package_id == bindparam("package_id"),
     ScreeningRow.revision == bindparam("revision"),
 )
 
 
-class ScreeningRecord:
-    """`writer` commits the records of requests that come together in one transaction."""
+ScreeningRows: TypeAlias = tuple[dict[str, Any], list[dict[str, Any]]]
+"""One screening by its columns, and its pictures by theirs."""
 
-    def __init__(self, database: Database, writer: GroupCommit) -> None:
+
+def insert_screenings(connection: Connection, screenings: Sequence[ScreeningRows]) -> None:
+    connection.execute(_INSERT, [screening for screening, _ in screenings])
+    pictures = [picture for _, own in screenings for picture in own]
+    if pictures:
+        connection.execute(_INSERT_PICTURES, pictures)
+
+
+class ScreeningRecord:
+    """`writer` commits the records of requests that come together in one transaction, by `insert_screenings`."""
+
+    def __init__(self, database: Database, writer: GroupCommit[ScreeningRows]) -> None:
         self._database = database
         self._writer = writer
+        self._find = database.prepared(_FIND)
 
     def find(self, package: Package, content_hash: str) -> ScreeningAnswer | None:
         """The stored answer for the same submission, if there is one. Raises Conflict when the content differs."""
-        with self._database.read_connection() as connection:
-            row = connection.execute(
-                _FIND,
-                {
-                    "participant": package.participant,
-                    "package_id": package.package_id,
-                    "revision": package.revision,
-                },
-            ).one_or_none()
+        row = self._database.look_up(
+            self._find,
+            {
+                "participant": package.participant,
+                "package_id": package.package_id,
+                "revision": package.revision,
+            },
+        )
         if row is None:
             return None
-        if row.content_hash != content_hash:
+        stored_hash, stored = row
+        answer = msgspec.json.decode(stored, type=ScreeningAnswer)
+        if stored_hash != content_hash:
             raise Conflict(
                 f"package {package.package_id!r} revision {package.revision} was screened before with other content "
-                f"(screening {row.id}): send a corrected package with a higher `revision`"
+                f"(screening {answer.screening_id}): send a corrected package with a higher `revision`"
             )
-        return msgspec.json.decode(row.answer, type=ScreeningAnswer)
+        return answer
 
     def add(
         self, answer: ScreeningAnswer, package: Package, content_hash: str, pictures: Sequence[PictureRecord]
@@ -150,15 +163,8 @@ class ScreeningRecord:
             "policy_version": answer.policy.version,
             "screened_at": answer.screened_at,
         }
-        rows = [{"screening_id": answer.screening_id} | asdict(picture) for picture in pictures]
-
-        def insert_all(connection: Connection) -> None:
-            connection.execute(_INSERT, screening)
-            if rows:
-                connection.execute(_INSERT_PICTURES, rows)
-
         try:
-            self._writer.write(insert_all)
+            self._writer.write((screening, [_picture_row(answer.screening_id, picture) for picture in pictures]))
         except IntegrityError:
             # The unique key decides: somebody else was first with the same submission.
             earlier = self.find(package, content_hash)
@@ -220,6 +226,21 @@ def latest_decision() -> ScalarSelect[str]:
         .limit(1)
         .scalar_subquery()
     )
+
+
+def _picture_row(screening_id: UUID, picture: PictureRecord) -> dict[str, Any]:
+    return {
+        "screening_id": screening_id,
+        "position": picture.position,
+        "status": picture.status,
+        "sha256": picture.sha256,
+        "size_bytes": picture.size_bytes,
+        "width": picture.width,
+        "height": picture.height,
+        "vector": picture.vector,
+        "pdq": picture.pdq,
+        "stored": picture.stored,
+    }
 
 
 def _row(session: Session, screening_id: UUID) -> ScreeningRow:

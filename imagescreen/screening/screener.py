@@ -38,7 +38,8 @@ from imagescreen.screening.answer import (
 from imagescreen.screening.disposition import Decision, decide
 from imagescreen.screening.known_hashes import KnownHashes
 from imagescreen.screening.known_hashes import to_blob as hash_to_blob
-from imagescreen.screening.matches import ReferenceInfo, ReferenceLookup, find_matches
+from imagescreen.screening.known_matches import KnownMatches
+from imagescreen.screening.matches import Found, ReferenceInfo, ReferenceLookup, find_matches
 from imagescreen.screening.near_copies import find_copies
 from imagescreen.screening.package import Package, SubmittedPicture, check_positions, content_hash
 from imagescreen.screening.policy import Policy
@@ -106,6 +107,7 @@ class Screener:
         self._matches_limit = matches_limit
         self._keep = keep_pictures
         self._search = SharedSearch()
+        self._known = KnownMatches()
         self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
 
     def screen(
@@ -202,17 +204,7 @@ class Screener:
         problems |= undecodable
         vectors = {position: vector for position, vector in vectors.items() if position not in undecodable}
         seen = [replace(item, problem=problems.get(item.position, item.problem)) for item in seen]
-        # Of every file, whatever became of it: one that cannot be decoded here is still the one that a partner named.
-        hashed = {item.position: (item.sha256, hashes.get(item.position)) for item in seen if item.sha256 is not None}
-        found = find_matches(
-            served,
-            self._lookup,
-            vectors,
-            copies=find_copies(served.hashes, hashed, self._policy.wishes.near_copies),
-            wishes=self._policy.wishes,
-            limit=self._matches_limit,
-            search=self._search,
-        )
+        found = self._find(served, seen, vectors, hashes)
         results = [_result(item, found.matches.get(item.position, ())) for item in seen]
         searched = time.perf_counter()
         elapsed = ElapsedMs(
@@ -222,6 +214,34 @@ class Screener:
             total=_ms(searched - started),
         )
         return _Matched(results, vectors, hashes, found.references, elapsed)
+
+    def _find(
+        self,
+        served: Served,
+        seen: Sequence[_Seen],
+        vectors: Mapping[int, NDArray[np.float32]],
+        hashes: Mapping[int, PictureHash],
+    ) -> Found:
+        """What the pictures match, looked for only where nobody remembers it."""
+        # Of every file, whatever became of it: one that cannot be decoded here is still the one that a partner named.
+        files = {item.position: item.sha256 for item in seen if item.sha256 is not None}
+        embedded = {position: files[position] for position in vectors}
+        known = self._known.of(served.generation, embedded)
+        found = find_matches(
+            served,
+            self._lookup,
+            {position: vector for position, vector in vectors.items() if position not in known.matches},
+            copies=find_copies(
+                served.hashes,
+                {at: (sha256, hashes.get(at)) for at, sha256 in files.items() if at not in known.matches},
+                self._policy.wishes.near_copies,
+            ),
+            wishes=self._policy.wishes,
+            limit=self._matches_limit,
+            search=self._search,
+        )
+        self._known.note(served.generation, embedded, found)
+        return Found({**known.matches, **found.matches}, {**known.references, **found.references})
 
     def _hashes_of(
         self, seen: Sequence[_Seen], pictures: Sequence[SubmittedPicture], input_side: int

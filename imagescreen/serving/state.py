@@ -1,6 +1,6 @@
 """What this process serves at the moment."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imagescreen.calibration.scale import RAW_SCORES, Scale
 from imagescreen.calibration.thresholds import Thresholds, packages_needed
@@ -18,6 +18,7 @@ class Served:
 
     `has_known_items`: some reference of kind `known_item` can match now; without one, `clear` would mean nothing.
     `hashes` finds copies of reference pictures, whatever the model; `words` finds references that are described.
+    `generation` grows whenever a picture may match something else than before; `Serving` counts it.
     """
 
     batcher: Batcher
@@ -26,6 +27,16 @@ class Served:
     has_known_items: bool = False
     hashes: HashSnapshot = field(default_factory=HashSnapshot.empty)
     words: WordMatcher = NO_WORDS
+    generation: int = 0
+
+    def matches_as(self, other: "Served") -> bool:
+        """Whether all that decides what a picture matches is the very same; the feed's number is in the snapshot."""
+        return (
+            self.snapshot is other.snapshot
+            and self.scale is other.scale
+            and self.hashes is other.hashes
+            and self.words is other.words
+        )
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -70,7 +81,10 @@ class Serving:
         return self._state[1]
 
     def replace(self, served: Served, problem: str | None) -> None:
-        self._state = (served, problem)
+        """By one thread at a time."""
+        before = self.current()
+        generation = before.generation + (not served.matches_as(before))
+        self._state = (replace(served, generation=generation), problem)
 
     def require_index(self) -> Served:
         """What to screen with. Raises IndexUnavailable when an answer would mean nothing."""

@@ -1,6 +1,6 @@
 """Writers share transactions: all that is acknowledged is there, and one that fails disturbs no other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,12 +25,14 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-def write_policy(writer: GroupCommit, name: str, document: str = "") -> str:
-    def change(connection: Connection) -> str:
-        connection.execute(insert(PolicyRow), {"version": name, "document": document, "first_used_at": now()})
-        return name
+def insert_policies(connection: Connection, policies: Sequence[tuple[str, str]]) -> None:
+    rows = [{"version": name, "document": document, "first_used_at": now()} for name, document in policies]
+    connection.execute(insert(PolicyRow), rows)
 
-    return writer.write(change)
+
+def write_policy(writer: GroupCommit[tuple[str, str]], name: str, document: str = "") -> str:
+    writer.write((name, document))
+    return name
 
 
 def stored(database: Database) -> int:
@@ -39,7 +41,7 @@ def stored(database: Database) -> int:
 
 
 def test_what_is_acknowledged_is_committed_and_a_failing_write_disturbs_no_other(database: Database) -> None:
-    writer = GroupCommit(database)
+    writer = GroupCommit(database, insert_policies)
     names = [f"policy {number % 150}" for number in range(200)]
     with ThreadPoolExecutor(16) as pool:
         futures = [pool.submit(write_policy, writer, name) for name in names]
@@ -51,7 +53,7 @@ def test_what_is_acknowledged_is_committed_and_a_failing_write_disturbs_no_other
 
 
 def test_more_than_one_group_can_take_is_written_in_several(database: Database) -> None:
-    writer = GroupCommit(database)
+    writer = GroupCommit(database, insert_policies)
     with ThreadPoolExecutor(2 * MAX_GROUP) as pool:
         with database.write():
             # The write lock is held, so all of them queue up behind it.
@@ -70,7 +72,7 @@ def test_nothing_is_acknowledged_that_a_full_database_took_back(database: Databa
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages + room}")
 
     event.listen(database.engine, "begin", leave_little_room)
-    writer = GroupCommit(database)
+    writer = GroupCommit(database, insert_policies)
     with ThreadPoolExecutor(MAX_GROUP) as pool, database.write():
         futures = [
             pool.submit(write_policy, writer, f"policy {number}", "x" * (200_000 if number == 30 else 1))
@@ -84,7 +86,7 @@ def test_nothing_is_acknowledged_that_a_full_database_took_back(database: Databa
 
 
 def test_a_closed_writer_refuses_and_loses_nothing(database: Database) -> None:
-    writer = GroupCommit(database)
+    writer = GroupCommit(database, insert_policies)
     write_policy(writer, "one")
     writer.close()
     with pytest.raises(Unavailable):

@@ -1,0 +1,62 @@
+"""What pictures that come again match, for as long as nothing has changed that decides it: listings repeat photos."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from cachetools import LRUCache
+
+from imagescreen.screening.answer import Match
+from imagescreen.screening.matches import Found, ReferenceInfo
+
+MAX_PICTURES = 10_000
+"""Those that came last, in some 25 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    matches: Sequence[Match]
+    references: Mapping[UUID, ReferenceInfo]
+
+
+class KnownMatches:
+    """Of pictures by their sha256 in hex. Safe to use from many threads.
+
+    All are forgotten with the generation of what is served (see `Served`), so that a change counts at once.
+    """
+
+    def __init__(self) -> None:
+        self._generation = 0
+        self._known: LRUCache[str, _Known] = LRUCache(MAX_PICTURES)
+        self._lock = threading.Lock()
+
+    def of(self, generation: int, pictures: Mapping[int, str]) -> Found:
+        """What is remembered of `pictures`, which are told by their positions."""
+        matches: dict[int, Sequence[Match]] = {}
+        references: dict[UUID, ReferenceInfo] = {}
+        with self._lock:
+            if generation > self._generation:
+                self._generation = generation
+                self._known.clear()
+            if generation == self._generation:
+                for position, sha256 in pictures.items():
+                    known = self._known.get(sha256)
+                    if known is not None:
+                        matches[position] = known.matches
+                        references.update(known.references)
+        return Found(matches, references)
+
+    def note(self, generation: int, pictures: Mapping[int, str], found: Found) -> None:
+        """What was found for those of `pictures` that were looked for, with what `generation` served."""
+        new = {
+            pictures[position]: _Known(
+                matches, {match.reference_id: found.references[match.reference_id] for match in matches}
+            )
+            for position, matches in found.matches.items()
+            if position in pictures
+        }
+        if new:
+            with self._lock:
+                if generation == self._generation:
+                    self._known.update(new)
