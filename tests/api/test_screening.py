@@ -52,7 +52,8 @@ def test_an_edited_copy_of_a_reference_is_held_with_its_evidence(sample_service:
     assert (answer["disposition"], answer["flagged"], answer["incomplete"]) == ("hold", True, False)
     best = answer["pictures"][0]["matches"][0]
     assert best["exceeds"] == "hold"
-    assert best["score"] == best["similarity"] > best["thresholds"]["hold"] > best["thresholds"]["review"]
+    # They are equal where one ordinary picture scored highest against its category and against all.
+    assert best["score"] == best["similarity"] > best["thresholds"]["hold"] >= best["thresholds"]["review"]
     assert best["one_in"] >= 1000
     reason = answer["reasons"][0]
     assert (reason["code"], reason["position"]) == ("resembles_reference", 0)

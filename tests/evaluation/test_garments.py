@@ -1,8 +1,7 @@
 """The whole line on real photographs: edited copies of garments that are references, and garments that are not.
 
-What the built-in model reaches is written in the README; these bounds hold it there. They are far from what the service
-wants (the right reference first for 95 % and a flag for 90 %), because garments of one seller on one carpet look more
-alike to this model than an edited copy looks like its original.
+What the built-in model reaches is written in the README; these bounds hold it there. The service wants a flag for 90 %,
+but garments of one seller on one carpet look alike, and some are the same garment photographed twice.
 """
 
 import json
@@ -17,6 +16,7 @@ from PIL import Image
 
 from imagescreen.evaluation.edited_copies import edited_copy
 from imagescreen.evaluation.photos import PhotoSet
+from imagescreen.evaluation.promise import central, flagged_distribution
 from imagescreen.jobs.calibrate import calibrate
 from imagescreen.jobs.ordinary_packages import single_pictures
 from imagescreen.jobs.workbench import open_workbench
@@ -25,7 +25,8 @@ from imagescreen.references.facts import facts_from_json
 from tests.conftest import serving, settings_of
 
 COUNT = 200
-POLICY = "[rates]\nreview = 0.04\nhold = 0.01\n"
+REVIEW_RATE = 0.04
+POLICY = f"[rates]\nreview = {REVIEW_RATE}\nhold = 0.01\n"
 
 
 def screened(client: httpx.Client, name: str, picture: bytes) -> dict[str, Any]:
@@ -77,8 +78,11 @@ def test_edited_copies_of_garments_find_their_reference_and_other_garments_are_s
     first = [answer["pictures"][0]["matches"][0]["reference_id"] for answer in edited]
     right_first = float(np.mean([found == wanted for found, wanted in zip(first, ids, strict=True)]))
     flagged = float(np.mean([answer["flagged"] for answer in edited]))
-    falsely = float(np.mean([answer["flagged"] for answer in fresh]))
-    print(f"right reference first {right_first:.3f}, flagged {flagged:.3f}, others flagged {falsely:.3f}")
-    assert right_first >= 0.88
-    assert flagged >= 0.05
-    assert falsely <= 0.05
+    falsely = sum(answer["flagged"] for answer in fresh)
+    # Of the 95 % of samples of this size in which a promise that is kept leads to so many.
+    above = int(REVIEW_RATE * (len(ordinary) + 1))
+    _, most = central(flagged_distribution(len(ordinary), above, COUNT))
+    print(f"right reference first {right_first:.3f}, flagged {flagged:.3f}, others flagged {falsely / COUNT:.3f}")
+    assert right_first >= 0.98
+    assert flagged >= 0.7
+    assert falsely <= most
