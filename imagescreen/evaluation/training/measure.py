@@ -34,6 +34,8 @@ class Measured:
     words_r1: float | None
     words_pictures: int
     names: int
+    rejected: int = 0
+    """Pictures that could not be read and are in none of the figures."""
 
 
 def measured_pictures(photos: PhotoSet, reader: PictureReader) -> list[PhotoPicture]:
@@ -52,6 +54,29 @@ def seen_names(photos: PhotoSet) -> frozenset[str]:
 
 def all_names(photos: PhotoSet) -> tuple[str, ...]:
     return class_names([row.label for row in photos.rows()])
+
+
+def check_measurable(photos: PhotoSet) -> None:
+    """Raises WrongUse, before anything is trained, for a set whose rows lack what `measure` takes."""
+    seen = seen_names(photos)
+    test = photos.rows(use="test")
+    found = {
+        f"{GARMENTS}.tar": any(row.tar == GARMENTS for row in test),
+        f"{GROCERY}.tar": any(row.tar == GROCERY for row in test),
+        f"{CATALOGUE}.tar with labels of {GROCERY}.tar": bool(
+            {row.label for row in test if row.tar == CATALOGUE} & {row.label for row in test if row.tar == GROCERY}
+        ),
+        f"{OBJECTS}.tar whose class has none to train on": any(
+            row.tar == OBJECTS and _held_out(row, seen) for row in test
+        ),
+        "a class that has some to train on": any(row.tar != CATALOGUE and _seen(row, seen) for row in test),
+    }
+    missing = [what for what, there in found.items() if not there]
+    if missing:
+        raise WrongUse(
+            f"the model cannot be measured on this photo set, which has no pictures of use test of {missing[0]}: "
+            "train with --no-measure"
+        )
 
 
 def measure(
@@ -78,9 +103,12 @@ def measure(
             raise WrongUse(f"the photo set has no pictures of {tar}.tar that can be measured with")
         return np.array(found)
 
-    labels = np.array([_number(row, names) for row in rows])
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = np.array([-1 if row.label == NO_CLASS else numbers[class_name(row.label)] for row in rows])
     originals, copies = places(GARMENTS, use=None), places(GARMENTS, copies=True)
     by_member = {rows[place].member: place for place in originals}
+    # A copy whose original could not be read has nothing to be found.
+    copies = np.array([place for place in copies if rows[place].member in by_member])
     own = np.array([by_member[rows[place].member] for place in copies])
     photos_of, catalogue = places(GROCERY), places(CATALOGUE)
     photos_of = photos_of[np.isin(labels[photos_of], labels[catalogue])]
@@ -106,10 +134,6 @@ def measure(
         words_pictures=len(named),
         names=len(names),
     )
-
-
-def _number(row: PhotoRow, names: Sequence[str]) -> int:
-    return -1 if row.label == NO_CLASS else list(names).index(class_name(row.label))
 
 
 def _seen(row: PhotoRow, seen: frozenset[str]) -> bool:
