@@ -60,9 +60,6 @@ def main(
 ) -> None:
     low_priority()
     licences = dict(map(_licence, licence or []))
-    from imagescreen.embedding.libraries import import_open_clip
-
-    import_open_clip()
     import torch
 
     from imagescreen.embedding.hardware import resolve_device, thread_count

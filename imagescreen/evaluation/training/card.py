@@ -59,8 +59,8 @@ def card(subject: Subject, measured: Mapping[str, Measured]) -> str:
         "\n".join(f"- {sentence}" for sentence in _CANNOT),
         "## Files",
         "`open_clip_config.json`, `open_clip_model.safetensors`, and `manifest.json` with their sha256, the "
-        "fingerprint of the\nembedding space with its ingredients, and the vector of the built-in test picture by which the loaded "
-        "model is checked.",
+        "fingerprint of the\nembedding space with its ingredients, and the vector of the built-in test picture by "
+        "which the loaded\nmodel is checked.",
     )
     return "\n\n".join(parts) + "\n"
 

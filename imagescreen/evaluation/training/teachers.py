@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -23,6 +24,16 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 _DENSENET_EPSILON = 1.001e-5
 
 
+def architectures() -> tuple[Any, Any]:
+    """The two teachers without their heads and with random weights."""
+    densenet = torchvision.models.densenet169()
+    densenet.classifier = nn.Identity()
+    for module in densenet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = _DENSENET_EPSILON
+    return timm.create_model("vit_tiny_patch16_224", num_classes=0), densenet
+
+
 class Teachers(nn.Module):
     """(n, 3, 224, 224) in 0 to 1 -> (n, 1856) float32 of unit length: both teachers' unit vectors side by side."""
 
@@ -33,12 +44,7 @@ class Teachers(nn.Module):
     def __init__(self, folder: Path) -> None:
         """Raises WrongUse when a file is missing, BrokenModel when it is damaged or not of the architecture."""
         super().__init__()
-        self.vit = timm.create_model("vit_tiny_patch16_224", num_classes=0)
-        self.densenet = torchvision.models.densenet169()
-        self.densenet.classifier = nn.Identity()
-        for module in self.densenet.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = _DENSENET_EPSILON
+        self.vit, self.densenet = architectures()
         _load(self.vit, folder / VIT_FILE)
         _load(self.densenet, folder / DENSENET_FILE)
         self.digest = " ".join(file_sha256(folder / name) for name in (VIT_FILE, DENSENET_FILE))
