@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch.nn.functional import normalize
 
 from imagescreen.errors import BrokenModel, PhotosUnusable, WrongUse
 from imagescreen.evaluation.photos import PhotoSet
@@ -16,7 +18,6 @@ from imagescreen.evaluation.training.distil import Trained, distil
 from imagescreen.evaluation.training.pictures import TrainingPictures, training_pictures, training_rows
 from imagescreen.evaluation.training.place import Place, Stage, State, stopping
 from imagescreen.evaluation.training.run import check
-from imagescreen.evaluation.training.targets import Targets
 from imagescreen.evaluation.training.teachers import Reduction, Teachers, finite
 from tests.evaluation.training.conftest import KEPT_OUT, RECIPE, TRAINED, write_photo_set
 
@@ -179,20 +180,16 @@ def test_reduced_vectors_keep_what_differs_most() -> None:
     generator = torch.Generator().manual_seed(0)
     vectors = torch.randn(200, 5, generator=generator) * torch.tensor([1.0, 20.0, 1.0, 30.0, 1.0])
     reduced = Reduction.of(vectors, 2)(vectors)
-    wanted = torch.nn.functional.normalize((vectors - vectors.mean(0))[:, [3, 1]])
-    assert ((reduced * wanted).sum(1).abs().median() > 0.99) or ((reduced.abs() - wanted.abs()).abs().median() < 0.05)
+    wanted = normalize((vectors - vectors.mean(0))[:, [3, 1]])
+    # Each component has either sign, and is turned a little by the small ones.
+    assert (reduced.abs() - wanted.abs()).abs().mean() < 0.1
     torch.testing.assert_close(reduced.norm(dim=1), torch.ones(200))
 
 
 def test_targets_are_of_unit_length(whole_run: tuple[Path, Trained, list[State]]) -> None:
-    from safetensors.torch import load_file
-
-    found = Targets(
-        load_file(whole_run[0] / "targets" / "whole.safetensors")["vectors"],
-        load_file(whole_run[0] / "targets" / "mixture-0.safetensors")["vectors"],
-        0,
-        whole=True,
+    whole, mixed = (
+        load_file(whole_run[0] / "targets" / f"{name}.safetensors")["vectors"] for name in ("whole", "mixture-0")
     )
-    assert (found.crops.shape, found.mixtures.shape) == ((24, 1856), (24, 16))
-    for vectors in (found.crops, found.mixtures.float()):
+    assert (whole.shape, mixed.shape) == ((24, 1856), (24, 16))
+    for vectors in (whole, mixed.float()):
         torch.testing.assert_close(vectors.norm(dim=1), torch.ones(24), rtol=0, atol=2e-3)

@@ -53,7 +53,7 @@ def test_jpeg_in_training_is_the_jpeg_of_a_file(quality: int) -> None:
     image.save(file, "JPEG", quality=quality, subsampling="4:2:0")
     real, given = tensor(Image.open(file).convert("RGB")), tensor(image)
     ours = jpeg_like(given, torch.tensor([float(quality)]))
-    assert difference(ours, real) < 0.35 * difference(given, real)
+    assert difference(ours, real) < 0.5 * difference(given, real)
 
 
 def test_the_whole_picture_unedited_is_the_picture_resized_and_padded() -> None:
@@ -88,7 +88,7 @@ def test_some_views_are_not_touched() -> None:
 boxes = st.tuples(st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0.25, 0.5), st.floats(0.25, 0.5))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     box=boxes,
     extent=st.tuples(st.floats(0.02, 1), st.booleans()),
