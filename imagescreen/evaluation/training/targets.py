@@ -92,9 +92,11 @@ class _Work:
         editor = Editor(
             self.context.origin.recipe.edits, torch.zeros(1, 4, 8, 8, device=device), torch.Generator(device)
         )
-        for chosen in torch.arange(first, count, device=device).split(512 if half else 16):  # type: ignore[no-untyped-call]
+        size = 512 if half else 16
+        for start in range(first, count, size):
             if self.context.stop.wanted:
                 break
+            chosen = torch.arange(start, min(start + size, count), device=device)
             images = make(editor, chosen, torch.full_like(chosen, number), INPUT_SIDE)
             vectors = teachers(images.to(number_format).contiguous(memory_format=torch.channels_last)).cpu()
             vectors = reduced(finite(vectors))

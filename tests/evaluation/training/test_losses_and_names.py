@@ -47,12 +47,10 @@ def test_a_batch_without_any_name_has_no_words_to_learn_and_is_still_finite(matc
 
 def test_pictures_without_a_name_do_not_count_in_the_mean_of_the_named_ones(matching: Batch) -> None:
     half = replace(matching, classes=torch.tensor([0, 1, 2, 3, -1, -1, -1, -1]))
-    named = Batch(
-        *(value[:4] for value in (half.first, half.second, half.targets)),
-        half.words,
-        half.classes[:4],
-        half.products[:4],
+    first, second, targets, classes, products = (
+        value[:4] for value in (half.first, half.second, half.targets, half.classes, half.products)
     )
+    named = Batch(first, second, targets, half.words, classes, products)
     torch.testing.assert_close(losses(half, RECIPE)["words"], losses(named, RECIPE)["words"])
 
 
