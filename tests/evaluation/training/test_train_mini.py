@@ -44,7 +44,7 @@ def interrupted(photo_set: Path, teachers_dir: Path, tmp_path_factory: pytest.Te
     told = ""
     for line in process.stdout:
         told += line
-        if "view 48 of 48" in line:
+        if "training: step" in line and process.poll() is None:
             process.send_signal(signal.SIGINT)
     return folder, process.wait(60), told
 
