@@ -71,13 +71,14 @@ class Context:
 def stopping(after_s: float) -> Iterator[Stop]:
     """A Ctrl-C is kept until the run has saved its state, and is raised at the end; a second one ends it at once.
 
-    In a thread other than the main one a Ctrl-C never comes, and nothing is changed.
+    Nothing is changed in a thread other than the main one, where a Ctrl-C never comes, nor where it is ignored, as a
+    shell's background jobs ignore it.
     """
     stop = Stop(time.monotonic() + after_s)
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
         yield stop
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         stop.interrupted = True

@@ -149,12 +149,16 @@ def test_a_set_without_rows_of_use_train_is_refused(tmp_path: Path) -> None:
 
 def test_the_first_ctrl_c_waits_for_the_state_to_be_saved_and_is_raised_then() -> None:
     wanted = []
-    with pytest.raises(KeyboardInterrupt), stopping(1e9) as stop:
-        wanted.append(stop.wanted)
-        signal.raise_signal(signal.SIGINT)
-        wanted.append(stop.wanted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), stopping(1e9) as stop:
+            wanted.append(stop.wanted)
+            signal.raise_signal(signal.SIGINT)
+            wanted.append(stop.wanted)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert wanted == [False, True]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_run_in_another_thread_leaves_signals_alone() -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ def interrupted(photo_set: Path, teachers_dir: Path, tmp_path_factory: pytest.Te
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # In a background job it would be ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     told = ""
