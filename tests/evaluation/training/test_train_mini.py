@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,6 +32,8 @@ STEPS_OF_A_PASS = 3
 def interrupted(photo_set: Path, teachers_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     """The folder of a run of a thousand passes that got a Ctrl-C while it trained; its exit code and what it said."""
     folder = tmp_path_factory.mktemp("runs") / "run"
+    # A child of a background job would inherit that it is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, SCRIPT, photo_set, teachers_dir, folder, *SMALL, "--passes", "1000"],
         env=environment(folder.parent),
@@ -40,9 +41,8 @@ def interrupted(photo_set: Path, teachers_dir: Path, tmp_path_factory: pytest.Te
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # In a background job it would be ignored.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
+    signal.signal(signal.SIGINT, before)
     assert process.stdout is not None
     told = ""
     for line in process.stdout:
