@@ -18,6 +18,8 @@ Vectors = NDArray[np.float32]
 KEPT_OUT = "revolver"
 """A class of objects that only other figures of the project use: no goal is set on it."""
 
+_RANKED = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -66,6 +68,7 @@ def check_measurable(photos: PhotoSet) -> None:
         f"{CATALOGUE}.tar with labels of {GROCERY}.tar": bool(
             {row.label for row in test if row.tar == CATALOGUE} & {row.label for row in test if row.tar == GROCERY}
         ),
+        f"{CATALOGUE}.tar, of which {_RANKED} are needed": sum(row.tar == CATALOGUE for row in test) >= _RANKED,
         f"{OBJECTS}.tar whose class has none to train on": any(
             row.tar == OBJECTS and _held_out(row, seen) for row in test
         ),
@@ -112,7 +115,7 @@ def measure(
     own = np.array([by_member[rows[place].member] for place in copies])
     photos_of, catalogue = places(GROCERY), places(CATALOGUE)
     photos_of = photos_of[np.isin(labels[photos_of], labels[catalogue])]
-    ranked = _ranked(vectors[photos_of], vectors[catalogue], 5)
+    ranked = _ranked(vectors[photos_of], vectors[catalogue], _RANKED)
     objects = np.array([place for place in places(OBJECTS) if _held_out(rows[place], seen)])
     if not len(objects):
         raise WrongUse("the photo set has no classes of objects without rows to train on")
@@ -126,7 +129,7 @@ def measure(
         copies=len(copies),
         garments=len(originals),
         grocery_r1=recall_at(1, labels[catalogue][ranked], labels[photos_of]),
-        grocery_r5=recall_at(5, labels[catalogue][ranked], labels[photos_of]),
+        grocery_r5=recall_at(_RANKED, labels[catalogue][ranked], labels[photos_of]),
         grocery_photos=len(photos_of),
         objects_r1=_same_class_first(vectors[objects], labels[objects]),
         objects=len(objects),

@@ -26,7 +26,7 @@ TRAINED = [
 KEPT_OUT = [
     *(PhotoRow("clothing", f"other/{n}.jpg", "hat", "test", ("test", "calibrate")[n % 2]) for n in range(4)),
     *(PhotoRow("grocery", f"test/{n}.jpg", f"Fruit/Apple/Kind-{n}", "test", "test") for n in range(3)),
-    *(PhotoRow("grocery_iconic", f"{n}.jpg", f"Fruit/Apple/Kind-{n}", "all", "test") for n in range(3)),
+    *(PhotoRow("grocery_iconic", f"{n}.jpg", f"Fruit/Apple/Kind-{n}", "all", "test") for n in range(5)),
     *(PhotoRow("caltech101", f"new/{n}.jpg", ("lamp", "stapler")[n % 2], "all", "test") for n in range(4)),
 ]
 FOLDER = "caltech101"
