@@ -1,8 +1,8 @@
 """Trains the built-in model: a small open_clip model, distilled from two ImageNet encoders on a photo set.
 
-Takes a photo set (tar files and their index.csv), of which it trains on the rows of use train alone, and the folder
-of the teachers' weights. Runs on CUDA (minutes) or on a processor (hours); a run that was interrupted goes on when the
-same command is given again, from what it saved every two minutes. Needs the extra `train`.
+Takes a photo set (tar files or folders, and their index.csv), of which it trains on the rows of use train alone, and
+the folder of the teachers' weights. Runs on CUDA (minutes) or, with a smaller recipe, on a processor (hours). A run
+that was interrupted goes on when the same command is given again. See docs/training.md. Needs the extra `train`.
 """
 
 from dataclasses import asdict, replace
@@ -13,6 +13,9 @@ import typer
 from _console import low_priority, new_app, out, progress_bar, run
 from rich.table import Table
 
+from imagescreen.errors import WrongUse
+from imagescreen.settings import BUILT_IN_MODEL, Device
+
 app = new_app()
 
 EPILOG = """
@@ -20,9 +23,12 @@ EPILOG = """
 
     .venv/bin/python scripts/train_mini.py photos/ teachers/ run/
 
-    .venv/bin/python scripts/train_mini.py photos/ teachers/ run/ --passes 20 --trunk resnet10t --side 128
+    .venv/bin/python scripts/train_mini.py photos/ teachers/ run/ --trunk resnet10t --side 128 --passes 20 --batch 128
+    --views 2 --mixtures 2
 
-Exit codes: 0 trained, 1 something is broken, 2 wrong use, 130 interrupted.
+    .venv/bin/python scripts/train_mini.py shop/ teachers/ run/ --no-measure --licence "photos=CC0, our own"
+
+Exit codes: 0 trained, or stopped after --minutes; 1 something is broken; 2 wrong use; 130 interrupted.
 """
 
 
@@ -32,33 +38,37 @@ def main(
     teachers: Annotated[Path, typer.Argument(help="Folder of the teachers' weights.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="Where the run is kept: its state and the model.", show_default=False)],
     *,
-    name: Annotated[str, typer.Option(help="Name of the model.")] = "mini-2",
+    name: Annotated[str, typer.Option(help="Name of the model.")] = BUILT_IN_MODEL,
     trunk: Annotated[str | None, typer.Option(help="timm architecture of the picture side.")] = None,
-    side: Annotated[int | None, typer.Option(min=64, help="Side of the model's input in pixels.")] = None,
+    side: Annotated[
+        int | None, typer.Option(min=64, help="Side of the model's input, a multiple of 16 pixels.")
+    ] = None,
     dimension: Annotated[int | None, typer.Option(min=16, help="Components of a vector.")] = None,
     passes: Annotated[int | None, typer.Option(min=1, help="Passes over the training pictures.")] = None,
     batch: Annotated[int | None, typer.Option(min=8, help="Pictures of a batch.")] = None,
     views: Annotated[int | None, typer.Option(min=1, help="Clean crops that the teachers see of a picture.")] = None,
     mixtures: Annotated[int | None, typer.Option(min=1, help="Mixtures that they see of a picture.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to train; auto takes CUDA when it is there.")] = Device.AUTO,
     minutes: Annotated[float, typer.Option(min=0, help="Stop after so long, to go on later; 0 is never.")] = 0,
     measure: Annotated[bool, typer.Option(help="Measure the model on rows of use test.")] = True,
+    measure_teachers: Annotated[bool, typer.Option(help="Measure the teachers as well, for the card.")] = False,
+    licence: Annotated[
+        list[str] | None, typer.Option(help="TAR=LICENCE of pictures, for the card; can be repeated.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
 ) -> None:
     low_priority()
-    from imagescreen.embedding.libraries import import_open_clip
-
-    import_open_clip()
+    licences = dict(map(_licence, licence or []))
     import torch
 
     from imagescreen.embedding.hardware import resolve_device, thread_count
     from imagescreen.evaluation.photos import PhotoSet
-    from imagescreen.evaluation.training.distil import Place, State
+    from imagescreen.evaluation.training import run as runs
+    from imagescreen.evaluation.training.measure import check_measurable
+    from imagescreen.evaluation.training.place import Place, Stage, State
     from imagescreen.evaluation.training.recipe import Recipe
-    from imagescreen.evaluation.training.run import WEIGHTS, measure_model, train
     from imagescreen.evaluation.training.teachers import Teachers
-    from imagescreen.settings import Device
 
     usual = Recipe()
     recipe = replace(
@@ -74,31 +84,56 @@ def main(
         seed=seed,
     )
     torch.set_num_threads(thread_count(threads))
-    chosen = resolve_device(Device(device))
-    folder.mkdir(parents=True, exist_ok=True)
+    place = Place(folder, resolve_device(device), stop_after_s=60 * minutes if minutes else float("inf"))
 
     def tell(state: State) -> None:
-        parts = " ".join(f"{key} {value:.3f}" for key, value in state.losses.items())
+        losses = "".join(f", {key} {value:.3f}" for key, value in state.losses.items())
+        what = "step" if state.stage is Stage.TRAINING else "view"
         out.print(
-            f"step {state.step:,} of {state.steps:,}: {state.pictures_per_s:,.0f} views/s, {parts}, "
+            f"{state.stage}: {what} {state.done:,} of {state.total:,}, {state.views_per_s:,.0f} views/s{losses}, "
             f"{state.seconds_left / 60:.1f} minutes left"
         )
 
-    place = Place(folder, chosen, stop_after_s=60 * minutes if minutes else float("inf"))
     photo_set = PhotoSet(photos)
-    outcome = train(photo_set, Teachers(teachers), recipe, place, tell)
-    if outcome.folder is None:
-        out.print(f"stopped after {outcome.trained.seconds / 60:.1f} minutes; the same command goes on")
-        return
-    out.print(f"{outcome.folder}: {outcome.size_bytes:,} bytes, {outcome.trained.seconds / 60:.1f} minutes")
-    if not measure:
-        return
+    if measure or measure_teachers:
+        check_measurable(photo_set)
+    runs.check(photo_set, recipe)
+    taught = Teachers(teachers)
+    folder.mkdir(parents=True, exist_ok=True)
     with progress_bar() as progress:
-        measured = measure_model(name, folder / WEIGHTS, photo_set, threads=thread_count(threads), progress=progress)
-    table = Table("measured", "value")
-    for key, value in asdict(measured).items():
-        table.add_row(key, f"{value:.3f}" if isinstance(value, float) else str(value))
+        pictures = runs.read_pictures(photo_set, recipe, progress)
+    outcome = runs.train(pictures, taught, recipe, place, tell, licences=licences)
+    if not isinstance(outcome, runs.Outcome):
+        out.print(f"stopped after {outcome.seconds / 60:.1f} minutes in all; the same command goes on")
+        return
+    took = outcome.subject.trained.seconds / 60
+    out.print(f"{outcome.folder}: {outcome.size_bytes:,} bytes, {took:.1f} minutes", markup=False)
+    measured = {}
+    with progress_bar() as progress:
+        if measure:
+            weights_dir, count = folder / runs.WEIGHTS, thread_count(threads)
+            measured[name] = runs.measure_model(name, weights_dir, photo_set, threads=count, progress=progress)
+        if measure_teachers:
+            found = runs.measure_teachers(taught, photo_set, device=place.device, progress=progress)
+            measured["the teachers"] = found
+    if not measured:
+        return
+    runs.write_card(outcome.folder, outcome.subject, measured)
+    table = Table("measured", *measured)
+    for key in asdict(next(iter(measured.values()))):
+        table.add_row(key, *(_shown(getattr(found, key)) for found in measured.values()))
     out.print(table)
+
+
+def _licence(told: str) -> tuple[str, str]:
+    tar, _, licence = told.partition("=")
+    if not tar.strip() or not licence.strip():
+        raise WrongUse(f"--licence {told!r} is not TAR=LICENCE")
+    return tar.strip(), licence.strip()
+
+
+def _shown(value: float | int | None) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 if __name__ == "__main__":

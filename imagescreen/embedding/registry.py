@@ -97,6 +97,11 @@ def entry_of(name: str, weights_dir: Path) -> ModelEntry:
     return registry[name]
 
 
+def is_model_name(name: str) -> bool:
+    """Whether a model may be called so; its folder has its name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _listed(registry: Mapping[str, ModelEntry]) -> Iterator[str]:
     for name, entry in registry.items():
         yield f"{name} (built in)" if entry.built_in else name
@@ -104,7 +109,7 @@ def _listed(registry: Mapping[str, ModelEntry]) -> Iterator[str]:
 
 def _problems(entry: ModelEntry) -> Iterator[str]:
     """What is wrong with an entry, each as the end of a sentence."""
-    if not _NAME.fullmatch(entry.name):
+    if not is_model_name(entry.name):
         yield "needs a name of lower-case letters, digits, dots, hyphens and underscores"
     if entry.revision and not _COMMIT.fullmatch(entry.revision):
         yield "has a revision that is not a commit (40 hexadecimal digits)"

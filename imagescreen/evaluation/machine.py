@@ -11,10 +11,11 @@ def described(packages: Iterable[str]) -> str:
     """Processor, cores that this process may use, Python, and the versions of `packages`."""
     cores = len(os.sched_getaffinity(0))
     libraries = ", ".join(f"{name} {version(name)}" for name in packages)
-    return f"{_processor()}, {cores} cores; Python {platform.python_version()}, {libraries}"
+    return f"{processor()}, {cores} cores; Python {platform.python_version()}, {libraries}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the first processor, or the architecture where it has none."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""Labelled photographs: tar files in a folder, listed in its `index.csv`."""
+"""Labelled photographs: tar files or plain folders in a folder, listed in its `index.csv`."""
 
 import csv
 import tarfile
@@ -16,7 +16,9 @@ MAX_MEMBER_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class PhotoRow:
-    """One row of the index: `member` of `<tar>.tar`, what it shows, the published split, its use."""
+    """One row of the index: `member` of `<tar>.tar` or of the folder `<tar>`, what it shows, the published split, its
+    use.
+    """
 
     tar: str
     member: str
@@ -54,7 +56,8 @@ class PhotoSet:
 class TarFolder:
     """Reads single files out of the tar files of one folder; may be shared between threads.
 
-    Each tar is listed once, at the first file that is wanted from it, and nothing is ever extracted to disk.
+    Each tar is listed once, at the first file that is wanted from it, and nothing is ever extracted to disk. Where
+    there is no tar file, a folder of its name takes its place.
     """
 
     def __init__(self, folder: Path, listed_in: str) -> None:
@@ -65,13 +68,19 @@ class TarFolder:
         self._listing = Lock()
 
     def read(self, tar: str, member: str) -> bytes:
-        """The bytes of `member` of `<tar>.tar`. Raises PhotosUnusable when it cannot be had."""
+        """The bytes of `member` of `<tar>.tar`, or of the folder `<tar>` where there is no such file.
+
+        Raises PhotosUnusable when it cannot be had, is larger than MAX_MEMBER_BYTES, or leads out of the folder.
+        """
+        path = self._path(tar)
+        if not path.exists() and path.with_name(tar).is_dir():
+            return _file_bytes(path.with_name(tar), member, self._listed_in)
         span = self._members(tar).get(member)
         if span is None:
             raise PhotosUnusable(f"{tar}.tar has no photograph {member!r}, although {self._listed_in} lists it")
         if span.size > MAX_MEMBER_BYTES:
-            raise PhotosUnusable(f"{member!r} has {span.size} bytes; at most {MAX_MEMBER_BYTES} are read")
-        with self._path(tar).open("rb") as file:
+            raise _too_large(member, span.size)
+        with path.open("rb") as file:
             file.seek(span.offset)
             data = file.read(span.size)
         if len(data) != span.size:
@@ -94,6 +103,34 @@ class TarFolder:
             return known
 
 
+def _file_bytes(folder: Path, member: str, listed_in: str) -> bytes:
+    """A regular file under `folder`, whose real place, after all links, must lie there too."""
+    try:
+        # The folder itself may not be a link either: only its parent is the person's own choice.
+        inside = folder.parent.resolve() / folder.name
+        path = (folder / member).resolve()
+        if not path.is_relative_to(inside):
+            raise PhotosUnusable(
+                f"{listed_in} names {member!r}, which leads out of the folder {folder.name!r}; allowed are files in it"
+            )
+        # Before it is opened: a pipe would wait for ever.
+        if not path.is_file():
+            raise PhotosUnusable(
+                f"the folder {folder.name!r} has no photograph {member!r}, although {listed_in} lists it"
+            )
+        with path.open("rb") as file:
+            data = file.read(MAX_MEMBER_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise PhotosUnusable(f"{member!r} in the folder {folder.name!r} cannot be read: {error}") from None
+    if len(data) > MAX_MEMBER_BYTES:
+        raise _too_large(member, path.stat().st_size)
+    return data
+
+
+def _too_large(member: str, size_bytes: int) -> PhotosUnusable:
+    return PhotosUnusable(f"{member!r} has {size_bytes} bytes; at most {MAX_MEMBER_BYTES} are read")
+
+
 def reader_without_limits() -> PictureReader:
     """For photographs of one's own."""
     return PictureReader(PictureLimits(1 << 30, 1 << 30, 1), DecodingBudget(1 << 30, 1))
@@ -103,7 +140,7 @@ def _index(folder: Path) -> Iterator[PhotoRow]:
     path = folder / INDEX
     if not path.is_file():
         raise PhotosUnusable(
-            f"there is no {INDEX} in the folder {folder.name!r}: a photo set is tar files and their index"
+            f"there is no {INDEX} in the folder {folder.name!r}: a photo set is tar files or folders and their index"
         )
     try:
         with path.open(newline="", encoding="utf-8") as file:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from PIL import Image
 
 from imagescreen.errors import PhotosUnusable
 from imagescreen.evaluation.edited_copies import edited_copy
-from imagescreen.evaluation.photos import PhotoRow, PhotoSet
+from imagescreen.evaluation.photos import MAX_MEMBER_BYTES, PhotoRow, PhotoSet
 
 HEADER = "tar,member,label,split,use"
 
@@ -115,6 +116,62 @@ def test_links_in_a_tar_are_not_followed(tmp_path: Path) -> None:
         archive.addfile(link)
     with pytest.raises(PhotosUnusable, match="no photograph"):
         photos.read(photos.rows()[0])
+
+
+FOLDER_ROWS = [
+    f"shop,{member},bag,all,test" for member in ("a/1.jpg", "../secret", "/etc/hostname", "a/out.jpg", "a/in.jpg")
+]
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> PhotoSet:
+    """An index whose tar file is absent, and a folder of that name with a picture, links, and a pipe."""
+    (tmp_path / "index.csv").write_text("\n".join([HEADER, *FOLDER_ROWS]) + "\n", encoding="utf-8")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "shop" / "a").mkdir(parents=True)
+    (tmp_path / "shop" / "a" / "1.jpg").write_bytes(b"one")
+    (tmp_path / "shop" / "a" / "out.jpg").symlink_to(tmp_path / "secret")
+    (tmp_path / "shop" / "a" / "in.jpg").symlink_to("1.jpg")
+    os.mkfifo(tmp_path / "shop" / "p")
+    return PhotoSet(tmp_path)
+
+
+def test_a_plain_folder_takes_the_place_of_a_tar_file(plain: PhotoSet) -> None:
+    by_member = {row.member: row for row in plain.rows()}
+    assert plain.read(by_member["a/1.jpg"]) == plain.read(by_member["a/in.jpg"]) == b"one"
+
+
+@pytest.mark.parametrize(
+    ("member", "named"),
+    [
+        ("../secret", "leads out of the folder 'shop'"),
+        ("/etc/hostname", "leads out of the folder 'shop'"),
+        ("a/out.jpg", "leads out of the folder 'shop'"),
+        ("a", "has no photograph 'a'"),
+        ("none.jpg", "has no photograph 'none.jpg'"),
+        ("p", "has no photograph 'p'"),
+        ("a\0b", "cannot be read"),
+        ("x" * 300, "cannot be read|has no photograph"),
+    ],
+)
+def test_nothing_but_files_in_a_folder_is_read(plain: PhotoSet, member: str, named: str) -> None:
+    with pytest.raises(PhotosUnusable, match=named):
+        plain.read(PhotoRow("shop", member, "bag", "all", "test"))
+
+
+def test_a_folder_that_is_a_link_is_not_followed(plain: PhotoSet, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    shutil.copy(tmp_path / "index.csv", inner)
+    (inner / "shop").symlink_to(tmp_path / "shop")
+    with pytest.raises(PhotosUnusable, match="leads out of the folder 'shop'"):
+        PhotoSet(inner).read(plain.rows()[0])
+
+
+def test_a_file_in_a_folder_that_is_too_large_is_not_read(plain: PhotoSet, tmp_path: Path) -> None:
+    os.truncate(tmp_path / "shop" / "a" / "1.jpg", MAX_MEMBER_BYTES + 1)
+    with pytest.raises(PhotosUnusable, match=f"{MAX_MEMBER_BYTES + 1} bytes"):
+        plain.read(plain.rows()[0])
 
 
 @pytest.fixture

@@ -3,71 +3,49 @@
 import copy
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from imagescreen.evaluation.training.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors
+from imagescreen.errors import BrokenModel, WrongUse
+from imagescreen.evaluation.machine import processor
+from imagescreen.evaluation.training.checkpoint import Done, Origin, load_checkpoint, save_checkpoint
 from imagescreen.evaluation.training.edits import Editor
 from imagescreen.evaluation.training.losses import Batch, losses
 from imagescreen.evaluation.training.names import NO_CLASS, class_name, class_names
 from imagescreen.evaluation.training.overlays import draw_overlays
 from imagescreen.evaluation.training.pictures import TrainingPictures
+from imagescreen.evaluation.training.place import Context, Place, Stage, State, Tell, stopping
 from imagescreen.evaluation.training.recipe import Recipe
+from imagescreen.evaluation.training.sources import source_of
 from imagescreen.evaluation.training.student import Student
-from imagescreen.evaluation.training.teachers import INPUT_SIDE, Reduction, Teachers
+from imagescreen.evaluation.training.targets import Targets, teachers_vectors
+from imagescreen.evaluation.training.teachers import Teachers
 from imagescreen.evaluation.training.views import Views
 
-_PRODUCTS = ("grocery",)
-"""Sets whose labels are single products: their pictures of one label are no wrong answers to each other."""
 _OVERLAYS = 400
-_TARGETS_FILE = "targets.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """How far a run is: `losses` are means since it was last told."""
-
-    step: int
-    steps: int
-    pictures_per_s: float
-    seconds_left: float
-    losses: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The averaged weights of the towers, and what they took."""
+    """The averaged weights of the towers, and what they took: `seconds` with the teachers' vectors."""
 
     tensors: dict[str, Tensor]
+    done: Done
     seconds: float
-    views: int
     finished: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run computes and keeps its state. `stop_after_s` ends it early, to go on later."""
+def distil(pictures: TrainingPictures, teachers: Teachers, recipe: Recipe, place: Place, tell: Tell) -> Trained:
+    """Trains, or goes on with, the run of `recipe` in `place.folder`. Ctrl-C ends it after the step that is under way.
 
-    folder: Path
-    device: str
-    tell_every_s: float = 10
-    save_every_s: float = 120
-    stop_after_s: float = math.inf
-
-
-def distil(
-    pictures: TrainingPictures,
-    teachers: Teachers,
-    recipe: Recipe,
-    place: Place,
-    tell: Callable[[State], None],
-) -> Trained:
-    """Trains, or goes on with, the run of `recipe` in `place.folder`."""
+    The `recipe` and the pictures are taken as check_recipe and check_rows want them. Raises WrongUse for a folder with
+    a run of another origin, damaged state or more passes, BrokenModel when the loss or the teachers' vectors are not
+    finite, and KeyboardInterrupt; the state that was saved last is kept.
+    """
     device = torch.device(place.device)
     torch.manual_seed(recipe.seed)
     # Edits and losses are multiplied in TF32 on CUDA: nothing here needs more.
@@ -76,48 +54,76 @@ def distil(
     student = Student(recipe, names).to(device)
     student.towers.visual.to(memory_format=torch.channels_last)
     average = copy.deepcopy(student).requires_grad_(False)
-    run = _Run(recipe, _data(pictures, teachers, recipe, place, names), student, average)
-    done, spent = load_checkpoint(place.folder, recipe, student=student, average=average, optimizer=run.optimizer)
-    steps_of_a_pass = max(1, len(pictures.rows) // recipe.batch)
-    steps = recipe.passes * steps_of_a_pass
+    optimizer = torch.optim.AdamW(_groups(student, recipe), lr=recipe.learning_rate)
+    origin = Origin(recipe, f"{pictures.digest()} {teachers.digest}")
+    done = load_checkpoint(place.folder, origin, student=student, average=average, optimizer=optimizer)
+    steps = recipe.passes * (len(pictures.rows) // recipe.batch)
+    if done.steps > steps:
+        raise WrongUse(
+            f"the run in {place.folder} has made {done.steps:,} steps, and {recipe.passes} passes are {steps:,}: "
+            "give more passes, or take a new folder"
+        )
+    with stopping(place.stop_after_s) as stop:
+        views = Views.of(pictures, recipe, device)
+        context = Context(origin, place, stop, tell)
+        targets = teachers_vectors(views, teachers, context)
+        if targets.whole:
+            run = _Run(recipe, _data(pictures, views, targets, names), student, average, optimizer)
+            done = _go_on(run, done, steps, context)
+    return Trained(
+        {name: value.detach().cpu() for name, value in average.towers.state_dict().items()},
+        done,
+        targets.seconds + done.seconds,
+        targets.whole and done.steps == steps,
+    )
+
+
+def _go_on(run: "_Run", done: Done, steps: int, context: Context) -> Done:
+    """The steps that are still to do; what was done is saved at the end."""
+    place, stop, recipe = context.place, context.stop, context.origin.recipe
+    spent, device_name = done.seconds, described(place.device)
     started = told = saved = time.monotonic()
     sums: dict[str, Tensor] = {}
     since = 0
-    step = done
-    while step < steps and time.monotonic() - started < place.stop_after_s:
-        for name, value in run.step(step, steps, steps_of_a_pass).items():
-            sums[name] = sums.get(name, torch.zeros((), device=device)) + value
-        step, since = step + 1, since + 1
+    ended = done.steps == steps or stop.wanted
+    while not ended:
+        for name, value in run.step(done.steps, steps).items():
+            sums[name] = sums[name] + value if name in sums else value
+        since += 1
         now = time.monotonic()
-        if now - told >= place.tell_every_s or step == steps:
+        done = Done(done.steps + 1, spent + now - started, datetime.now(UTC).date().isoformat(), device_name)
+        ended = done.steps == steps or stop.wanted
+        saving = ended or now - saved >= place.save_every_s
+        if saving or now - told >= place.tell_every_s:
             means = {name: float(value) / since for name, value in sums.items()}
+            # Only now has the device done it all.
             now = time.monotonic()
-            rate = since * recipe.batch * 2 / (now - told)
-            tell(State(step, steps, rate, (steps - step) * (now - told) / since, means))
+            each = (now - told) / since
+            if not all(map(math.isfinite, means.values())):
+                raise BrokenModel(
+                    f"At step {done.steps:,} the loss is not finite. What was saved before is kept; a new run with "
+                    "another seed may end better."
+                )
+            context.tell(
+                State(Stage.TRAINING, done.steps, steps, recipe.batch * 2 / each, (steps - done.steps) * each, means)
+            )
             sums, since, told = {}, 0, now
-        if now - saved >= place.save_every_s:
-            _save(place, recipe, run, step, spent + now - started)
+        if saving:
+            save_checkpoint(
+                place.folder,
+                context.origin,
+                done,
+                student=run.student,
+                average=run.average,
+                optimizer=run.optimizer,
+            )
             saved = now
-    seconds = spent + time.monotonic() - started
-    _save(place, recipe, run, step, seconds)
-    return Trained(
-        {name: value.detach().cpu() for name, value in average.towers.state_dict().items()},
-        seconds,
-        step * recipe.batch * 2,
-        step == steps,
-    )
+    return done
 
 
-def _save(place: Place, recipe: Recipe, run: "_Run", step: int, seconds: float) -> None:
-    save_checkpoint(
-        place.folder,
-        recipe,
-        step=step,
-        seconds=seconds,
-        student=run.student,
-        average=run.average,
-        optimizer=run.optimizer,
-    )
+def described(device: str) -> str:
+    """The name of the device that computes, for people."""
+    return torch.cuda.get_device_name() if device == "cuda" else f"{processor()}, {torch.get_num_threads()} threads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,45 +137,40 @@ class _Data:
     products: Tensor
 
 
-def _data(
-    pictures: TrainingPictures, teachers: Teachers, recipe: Recipe, place: Place, names: tuple[str, ...]
-) -> _Data:
-    device = torch.device(place.device)
-    views = Views.of(pictures, recipe, device)
-    path = place.folder / _TARGETS_FILE
-    targets = load_tensors(path, recipe)
-    if targets is None:
-        targets = _targets(views, teachers.to(device), recipe)
-        save_tensors(path, recipe, targets, {})
+def _data(pictures: TrainingPictures, views: Views, targets: Targets, names: tuple[str, ...]) -> _Data:
+    device = views.pixels.device
     places = {name: number for number, name in enumerate(names)}
     classes = [places[class_name(row.label)] if row.label != NO_CLASS else -1 for row in pictures.rows]
-    products = [row.tar in _PRODUCTS for row in pictures.rows]
+    products = [source_of(row.tar).products for row in pictures.rows]
     return _Data(
         views,
-        targets["crops"].to(device),
-        targets["mixtures"].to(device),
+        targets.crops.to(device),
+        targets.mixtures.to(device),
         torch.tensor(classes, device=device),
         torch.tensor(products, device=device),
     )
 
 
 class _Run:
-    def __init__(self, recipe: Recipe, data: _Data, student: Student, average: Student) -> None:
+    """Makes steps on the `student`, and keeps the `average` of its weights."""
+
+    def __init__(
+        self, recipe: Recipe, data: _Data, student: Student, average: Student, optimizer: torch.optim.Optimizer
+    ) -> None:
         self.recipe, self.data = recipe, data
-        self.student, self.average = student, average
+        self.student, self.average, self.optimizer = student, average, optimizer
         self.device = data.of_crops.device
-        self.optimizer = torch.optim.AdamW(_groups(student, recipe), lr=recipe.learning_rate)
         self.generator = torch.Generator(self.device)
         overlays = torch.from_numpy(draw_overlays(_OVERLAYS, seed=recipe.seed)).to(self.device)
         self.editor = Editor(recipe.edits, overlays, self.generator)
         self.encode = torch.compile(student) if self.device.type == "cuda" else student
 
-    def step(self, step: int, steps: int, steps_of_a_pass: int) -> dict[str, Tensor]:
+    def step(self, step: int, steps: int) -> dict[str, Tensor]:
         """One batch. All randomness comes from the seed and the step, so a run that goes on is the same run."""
         recipe, data = self.recipe, self.data
         self.student.train()
         self.generator.manual_seed(recipe.seed * 1_000_003 + step)
-        chosen = self._chosen(step, steps_of_a_pass)
+        chosen = self._chosen(step)
         mixed, cropped = chosen.tensor_split([round(len(chosen) * recipe.mixed_share)])
         with torch.no_grad():
             views, targets = self._views(mixed, cropped)
@@ -211,8 +212,8 @@ class _Run:
     def _number(self, count: int, below: int) -> Tensor:
         return torch.randint(below, (count,), generator=self.generator, device=self.device)
 
-    def _chosen(self, step: int, steps_of_a_pass: int) -> Tensor:
-        number, place = divmod(step, steps_of_a_pass)
+    def _chosen(self, step: int) -> Tensor:
+        number, place = divmod(step, len(self.data.classes) // self.recipe.batch)
         order = np.random.default_rng((self.recipe.seed, number)).permutation(len(self.data.classes))
         batch = order[place * self.recipe.batch : (place + 1) * self.recipe.batch]
         return torch.from_numpy(batch).to(self.device)
@@ -242,26 +243,3 @@ def _schedule(step: int, steps: int, warmup_share: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-@torch.no_grad()
-def _targets(views: Views, teachers: Teachers, recipe: Recipe) -> dict[str, Tensor]:
-    """`crops` (n, v, d) and `mixtures` (n, m, d), float16."""
-    device = views.pixels.device
-    editor = Editor(recipe.edits, torch.zeros(1, 4, 8, 8, device=device), torch.Generator(device))
-    number_format = torch.float16 if device.type == "cuda" else torch.float32
-    teachers = teachers.to(number_format)
-    size = 512 if device.type == "cuda" else 16
-
-    def of(make: Callable[[Editor, Tensor, Tensor, int], Tensor], view: int) -> Tensor:
-        parts = []
-        for chosen in torch.arange(len(views.pixels), device=device).split(size):  # type: ignore[no-untyped-call]
-            images = make(editor, chosen, torch.full_like(chosen, view), INPUT_SIDE)
-            parts.append(teachers(images.to(number_format).contiguous(memory_format=torch.channels_last)))
-        return torch.cat(parts)
-
-    whole = of(views.cropped, 0)
-    reduction = Reduction(whole, recipe.dimension)
-    crops = [reduction(whole)] + [reduction(of(views.cropped, view)) for view in range(1, recipe.views)]
-    mixtures = [reduction(of(views.mixed, view)) for view in range(recipe.mixtures)]
-    return {"crops": torch.stack(crops, 1).half().cpu(), "mixtures": torch.stack(mixtures, 1).half().cpu()}

@@ -100,8 +100,7 @@ class Editor:
         turn = turn * (torch.pi / 180)
         smaller = self._chance(n, e.smaller_share) & touched
         scale = torch.where(smaller, self._uniform((n,), e.smaller, 1), 1.0)
-        free = (1 - scale)[:, None] * torch.where(smaller, 1.0, 0.0)[:, None]
-        shift = self._uniform((n, 2), -1, 1) * free
+        shift = self._uniform((n, 2), -1, 1) * (1 - scale)[:, None]
         tilt = self._uniform((n, 2), -e.perspective, e.perspective)
         tilt = tilt * (self._chance(n, e.perspective_share) & touched)[:, None]
         corners = _corners(side, self._device).expand(n, -1, -1, -1)
@@ -221,7 +220,8 @@ class Editor:
 def jpeg_like(images: Tensor, quality: Tensor) -> Tensor:
     """`images` (n, 3, h, w) in 0 to 1, both sides multiples of 16, after the lossy part of JPEG with 4:2:0 chroma.
 
-    Tables and their scaling by `quality` (n,), 1 to 100, are those of ITU-T T.81, annex K, as libjpeg uses them.
+    Tables and their scaling by `quality` (n,), 1 to 100, are those of ITU-T T.81, annex K, as libjpeg uses them but
+    for the rounding of their steps to whole numbers.
     """
     _, _, height, width = images.shape
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100

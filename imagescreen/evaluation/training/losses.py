@@ -44,9 +44,14 @@ def losses(batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
         * functional.cross_entropy(views @ batch.targets.T / recipe.teacher_temperature, wanted),
         "copies": recipe.copies_weight
         * _contrastive(batch.first, batch.second, _alike(batch), recipe.copies_temperature),
-        "words": recipe.words_weight
-        * functional.cross_entropy(words, batch.classes.repeat(2), ignore_index=-1, label_smoothing=_SMOOTHING),
+        "words": recipe.words_weight * _naming(words, batch.classes.repeat(2)),
     }
+
+
+def _naming(logits: Tensor, classes: Tensor) -> Tensor:
+    """0 for a batch in which nothing has a name, where the mean would be no number."""
+    summed = functional.cross_entropy(logits, classes, ignore_index=-1, label_smoothing=_SMOOTHING, reduction="sum")
+    return summed / (classes >= 0).sum().clamp(min=1)
 
 
 def _alike(batch: Batch) -> Tensor:

@@ -18,6 +18,8 @@ Vectors = NDArray[np.float32]
 KEPT_OUT = "revolver"
 """A class of objects that only other figures of the project use: no goal is set on it."""
 
+_RANKED = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -34,6 +36,8 @@ class Measured:
     words_r1: float | None
     words_pictures: int
     names: int
+    rejected: int = 0
+    """Pictures that could not be read and are in none of the figures."""
 
 
 def measured_pictures(photos: PhotoSet, reader: PictureReader) -> list[PhotoPicture]:
@@ -52,6 +56,30 @@ def seen_names(photos: PhotoSet) -> frozenset[str]:
 
 def all_names(photos: PhotoSet) -> tuple[str, ...]:
     return class_names([row.label for row in photos.rows()])
+
+
+def check_measurable(photos: PhotoSet) -> None:
+    """Raises WrongUse, before anything is trained, for a set whose rows lack what `measure` takes."""
+    seen = seen_names(photos)
+    test = photos.rows(use="test")
+    found = {
+        f"{GARMENTS}.tar": any(row.tar == GARMENTS for row in test),
+        f"{GROCERY}.tar": any(row.tar == GROCERY for row in test),
+        f"{CATALOGUE}.tar with labels of {GROCERY}.tar": bool(
+            {row.label for row in test if row.tar == CATALOGUE} & {row.label for row in test if row.tar == GROCERY}
+        ),
+        f"{CATALOGUE}.tar, of which {_RANKED} are needed": sum(row.tar == CATALOGUE for row in test) >= _RANKED,
+        f"{OBJECTS}.tar whose class has none to train on": any(
+            row.tar == OBJECTS and _held_out(row, seen) for row in test
+        ),
+        "a class that has some to train on": any(row.tar != CATALOGUE and _seen(row, seen) for row in test),
+    }
+    missing = [what for what, there in found.items() if not there]
+    if missing:
+        raise WrongUse(
+            f"the model cannot be measured on this photo set, which has no pictures of use test of {missing[0]}: "
+            "train with --no-measure"
+        )
 
 
 def measure(
@@ -78,13 +106,16 @@ def measure(
             raise WrongUse(f"the photo set has no pictures of {tar}.tar that can be measured with")
         return np.array(found)
 
-    labels = np.array([_number(row, names) for row in rows])
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = np.array([-1 if row.label == NO_CLASS else numbers[class_name(row.label)] for row in rows])
     originals, copies = places(GARMENTS, use=None), places(GARMENTS, copies=True)
     by_member = {rows[place].member: place for place in originals}
+    # A copy whose original could not be read has nothing to be found.
+    copies = np.array([place for place in copies if rows[place].member in by_member])
     own = np.array([by_member[rows[place].member] for place in copies])
     photos_of, catalogue = places(GROCERY), places(CATALOGUE)
     photos_of = photos_of[np.isin(labels[photos_of], labels[catalogue])]
-    ranked = _ranked(vectors[photos_of], vectors[catalogue], 5)
+    ranked = _ranked(vectors[photos_of], vectors[catalogue], _RANKED)
     objects = np.array([place for place in places(OBJECTS) if _held_out(rows[place], seen)])
     if not len(objects):
         raise WrongUse("the photo set has no classes of objects without rows to train on")
@@ -98,7 +129,7 @@ def measure(
         copies=len(copies),
         garments=len(originals),
         grocery_r1=recall_at(1, labels[catalogue][ranked], labels[photos_of]),
-        grocery_r5=recall_at(5, labels[catalogue][ranked], labels[photos_of]),
+        grocery_r5=recall_at(_RANKED, labels[catalogue][ranked], labels[photos_of]),
         grocery_photos=len(photos_of),
         objects_r1=_same_class_first(vectors[objects], labels[objects]),
         objects=len(objects),
@@ -106,10 +137,6 @@ def measure(
         words_pictures=len(named),
         names=len(names),
     )
-
-
-def _number(row: PhotoRow, names: Sequence[str]) -> int:
-    return -1 if row.label == NO_CLASS else list(names).index(class_name(row.label))
 
 
 def _seen(row: PhotoRow, seen: frozenset[str]) -> bool:

@@ -1,5 +1,7 @@
 """Class names of the labelled photographs, and the phrases that a text side learns them in."""
 
+from collections.abc import Iterable
+
 NO_CLASS = "BACKGROUND_Google"
 """Caltech-101's pictures of anything: a label, but nothing that words could name."""
 
@@ -28,6 +30,6 @@ def class_name(label: str) -> str:
     return f"{last} {kinds[-1]}"
 
 
-def class_names(labels: "list[str] | tuple[str, ...]") -> tuple[str, ...]:
+def class_names(labels: Iterable[str]) -> tuple[str, ...]:
     """The names that occur in `labels`, each once, in alphabetical order; without what has no name."""
     return tuple(sorted({class_name(label) for label in labels if label != NO_CLASS}))

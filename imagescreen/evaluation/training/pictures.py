@@ -1,5 +1,6 @@
 """Photographs for training: decoded once, each on a white square."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from imagescreen.errors import WrongUse
+from imagescreen.errors import PhotosUnusable, PictureProblem, WrongUse
+from imagescreen.evaluation.embedded import Progress
 from imagescreen.evaluation.photos import PhotoRow, PhotoSet, reader_without_limits
 
 USE = "train"
@@ -25,6 +27,12 @@ class TrainingPictures:
     pixels: Pixels
     extents: npt.NDArray[np.float32]
 
+    def digest(self) -> str:
+        """The sha256 of the pixels and of what the rows say."""
+        told = hashlib.sha256("\n".join(f"{row.tar!r} {row.member!r} {row.label!r}" for row in self.rows).encode())
+        told.update(self.pixels.data)
+        return told.hexdigest()
+
 
 def training_rows(photos: PhotoSet) -> tuple[PhotoRow, ...]:
     """The rows of use `train`, the only ones that training ever reads. Raises WrongUse when there are none."""
@@ -34,18 +42,24 @@ def training_rows(photos: PhotoSet) -> tuple[PhotoRow, ...]:
     return rows
 
 
-def training_pictures(photos: PhotoSet, *, side: int) -> TrainingPictures:
-    """Reads and decodes the pictures of `training_rows`. Raises PhotosUnusable."""
+def training_pictures(photos: PhotoSet, *, side: int, progress: Progress) -> TrainingPictures:
+    """Reads and decodes the pictures of `training_rows`. Raises PhotosUnusable for one that cannot be had or read."""
     rows = training_rows(photos)
     pixels = np.full((len(rows), 3, side, side), 255, np.uint8)
     extents = np.empty((len(rows), 2), np.float32)
     reader = reader_without_limits()
     for place, row in enumerate(rows):
         data = photos.read(row)
-        image = fitted(reader.read(data, reader.header(data), reduce_to=side).image, side)
+        try:
+            image = fitted(reader.read(data, reader.header(data), reduce_to=side).image, side)
+        except PictureProblem as problem:
+            raise PhotosUnusable(
+                f"the photograph {row.member!r} of {row.tar!r} cannot be trained on: {problem.detail}"
+            ) from None
         left, top = (side - image.width) // 2, (side - image.height) // 2
         pixels[place, :, top : top + image.height, left : left + image.width] = np.asarray(image).transpose(2, 0, 1)
         extents[place] = image.width / side, image.height / side
+        progress("reading pictures", place + 1, len(rows))
     return TrainingPictures(rows, pixels, extents)
 
 

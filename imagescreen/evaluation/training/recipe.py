@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 
 from imagescreen.evaluation.training.edits import Edits
+from imagescreen.settings import BUILT_IN_MODEL
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """`passes` are over the training pictures, each seen in two edited views a pass. Weights are of the losses' sum."""
 
-    name: str = "mini-2"
+    name: str = BUILT_IN_MODEL
     trunk: str = "resnet18d"
     side: int = 160
     dimension: int = 256

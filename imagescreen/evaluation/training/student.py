@@ -16,6 +16,8 @@ from imagescreen.evaluation.training.recipe import Recipe, open_clip_config
 
 MAX_BYTES = 30_000_000
 """Of all files together: what a model that is kept in git may have."""
+_BYTES_OF_A_NAME = 150
+_BYTES_BESIDE = 20_000
 
 
 class Student(nn.Module):
@@ -49,8 +51,15 @@ class Student(nn.Module):
         return nn.functional.normalize(self.towers.encode_text(tokens).float())
 
 
+def stored_bytes(towers: nn.Module) -> int:
+    """How large the model's file of these weights is, a little overestimated for its header and the files beside it."""
+    tensors: list[Tensor] = list(towers.state_dict().values())
+    values = sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.element_size()) for tensor in tensors)
+    return values + _BYTES_OF_A_NAME * len(tensors) + _BYTES_BESIDE
+
+
 def write_model(tensors: dict[str, Tensor], recipe: Recipe, weights_dir: Path) -> Path:
-    """Writes the model in float16 as `weights_dir/NAME`, with a manifest, and a registry beside it where there is none.
+    """Writes the model in float16 as `weights_dir/NAME`, with a manifest, and a registry of this one model beside it.
 
     `tensors` are the towers' own. Returns its folder.
     """
@@ -62,9 +71,7 @@ def write_model(tensors: dict[str, Tensor], recipe: Recipe, weights_dir: Path) -
     }
     save_file(half, folder / WEIGHTS_FILE)
     (folder / CONFIG_FILE).write_text(json.dumps(open_clip_config(recipe), indent=2) + "\n", encoding="utf-8")
-    registry = weights_dir / REGISTRY_FILE
-    if not registry.exists():
-        registry.write_text(_registry_entry(recipe), encoding="utf-8")
+    (weights_dir / REGISTRY_FILE).write_text(_registry_entry(recipe), encoding="utf-8")
     rewrite_manifest(entry_of(recipe.name, weights_dir), weights_dir)
     return folder
 
@@ -75,7 +82,7 @@ name = "{recipe.name}"
 title = "{recipe.name}"
 description = "Trained by scripts/train_mini.py."
 architecture = "timm {recipe.trunk}, linear projection; text transformer of {recipe.text_layers} layers"
-licence = "MIT"
+licence = "see its README.md"
 open_licence = true
 input_size = {recipe.side}
 dimension = {recipe.dimension}

@@ -1,0 +1,65 @@
+"""What would end a run badly, found before it begins."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import timm
+import torch
+
+from imagescreen.embedding.registry import is_model_name
+from imagescreen.errors import WrongUse
+from imagescreen.evaluation.photos import PhotoRow
+from imagescreen.evaluation.training.names import class_names
+from imagescreen.evaluation.training.recipe import Recipe
+from imagescreen.evaluation.training.student import MAX_BYTES, Student, stored_bytes
+from imagescreen.evaluation.training.teachers import DIMENSION
+
+_SIDE_STEP = 16
+"""JPEG with halved chroma works on squares of this side."""
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Builds the model once and runs it on a blank picture. Raises WrongUse for what cannot be trained or kept."""
+    if not is_model_name(recipe.name):
+        raise WrongUse(
+            f"the name {recipe.name!r} is not one of a model: lower-case letters, digits, dots, hyphens and underscores"
+        )
+    if recipe.side % _SIDE_STEP:
+        raise WrongUse(f"the side {recipe.side} is not a multiple of {_SIDE_STEP}, which JPEG in training works on")
+    if recipe.dimension > DIMENSION:
+        raise WrongUse(f"vectors of {recipe.dimension} components are longer than the teachers' own {DIMENSION}")
+    if not timm.is_model(recipe.trunk):
+        raise WrongUse(f"timm has no architecture {recipe.trunk!r}")
+    try:
+        student = Student(recipe, ("thing",)).eval()
+        with torch.no_grad():
+            student(torch.ones(1, 3, recipe.side, recipe.side))
+    except Exception as error:  # each architecture has its own way to say what it cannot do
+        told = next(iter(str(error).splitlines()), type(error).__name__)
+        raise WrongUse(
+            f"the architecture {recipe.trunk!r} does not work as the picture side at {recipe.side} pixels: {told}"
+        ) from None
+    size = stored_bytes(student.towers)
+    if size > MAX_BYTES:
+        raise WrongUse(
+            f"a model with the picture side {recipe.trunk!r} has {size:,} bytes; at most {MAX_BYTES:,} are wanted"
+        )
+
+
+def check_rows(rows: Sequence[PhotoRow], recipe: Recipe) -> None:
+    """Raises WrongUse for training rows that are too few, listed twice, or all without a name."""
+    if recipe.batch > len(rows):
+        raise WrongUse(
+            f"a batch of {recipe.batch} takes more than the {len(rows)} training pictures: give a smaller --batch"
+        )
+    # Centring takes one away.
+    if recipe.dimension >= len(rows):
+        raise WrongUse(
+            f"{len(rows)} training pictures are too few for vectors of {recipe.dimension} components: "
+            "give a smaller --dimension"
+        )
+    (tar, member), times = Counter((row.tar, row.member) for row in rows).most_common(1)[0]
+    if times > 1:
+        raise WrongUse(f"the photo set lists the training picture {member!r} of {tar!r} {times} times")
+    if not class_names([row.label for row in rows]):
+        raise WrongUse("no training picture has a label that words could name")

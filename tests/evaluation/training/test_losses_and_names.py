@@ -1,0 +1,72 @@
+"""What the student is pulled towards, and the names that its text side learns."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from imagescreen.evaluation.training.losses import Batch, losses
+from imagescreen.evaluation.training.names import class_name, class_names
+from tests.evaluation.training.conftest import RECIPE
+
+
+@pytest.fixture
+def matching() -> Batch:
+    """A student that does all right: both views are the target, and the word of each class lies there too."""
+    vectors = normalize(torch.randn(8, 16, generator=torch.Generator().manual_seed(0)))
+    return Batch(vectors, vectors, vectors, vectors, torch.arange(8), torch.zeros(8, dtype=torch.bool))
+
+
+def test_every_loss_is_smaller_for_matching_vectors_than_for_permuted_ones(matching: Batch) -> None:
+    turned = matching.first.roll(1, 0)
+    right = losses(matching, RECIPE)
+    both = losses(replace(matching, first=turned, second=turned), RECIPE)
+    one = losses(replace(matching, first=turned), RECIPE)
+    for name in ("cosine", "teachers", "words"):
+        assert right[name] < both[name]
+    assert right["copies"] < one["copies"]
+
+
+def test_pictures_of_one_product_are_no_wrong_answers_to_each_other(matching: Batch) -> None:
+    first = matching.first.clone()
+    first[1] = first[0]
+    same = replace(matching, first=first, second=first, classes=torch.tensor([0, 0, 2, 3, 4, 5, 6, 7]))
+    kinds = losses(same, RECIPE)["copies"]
+    products = losses(replace(same, products=torch.ones(8, dtype=torch.bool)), RECIPE)["copies"]
+    assert products < kinds
+    nameless = replace(same, classes=torch.full((8,), -1), products=torch.zeros(8, dtype=torch.bool))
+    assert losses(nameless, RECIPE)["copies"] == kinds
+
+
+def test_a_batch_without_any_name_has_no_words_to_learn_and_is_still_finite(matching: Batch) -> None:
+    found = losses(replace(matching, classes=torch.full((8,), -1)), RECIPE)
+    assert found["words"] == 0
+    assert all(value.isfinite() for value in found.values())
+
+
+def test_pictures_without_a_name_do_not_count_in_the_mean_of_the_named_ones(matching: Batch) -> None:
+    half = replace(matching, classes=torch.tensor([0, 1, 2, 3, -1, -1, -1, -1]))
+    first, second, targets, classes, products = (
+        value[:4] for value in (half.first, half.second, half.targets, half.classes, half.products)
+    )
+    named = Batch(first, second, targets, half.words, classes, products)
+    torch.testing.assert_close(losses(half, RECIPE)["words"], losses(named, RECIPE)["words"])
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("Fruit/Apple/Golden-Delicious", "golden delicious apple"),
+        ("Packages/Milk/Oat-Milk", "oat milk"),
+        ("Fruit/Banana", "banana"),
+        ("grand_piano", "grand piano"),
+        ("T-Shirt", "t shirt"),
+    ],
+)
+def test_a_label_becomes_a_name_with_its_kind_of_goods(label: str, name: str) -> None:
+    assert class_name(label) == name
+
+
+def test_names_come_once_in_order_and_without_what_has_none() -> None:
+    assert class_names(["hat", "BACKGROUND_Google", "Hat", "cap", "Fruit/Apple"]) == ("apple", "cap", "hat")
