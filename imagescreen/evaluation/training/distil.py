@@ -104,20 +104,22 @@ def _go_on(run: "_Run", done: Done, steps: int, context: Context) -> Done:
                     f"At step {done.steps:,} the loss is not finite. What was saved before is kept; a new run with "
                     "another seed may end better."
                 )
-            context.tell(
-                State(Stage.TRAINING, done.steps, steps, recipe.batch * 2 / each, (steps - done.steps) * each, means)
+            state = State(
+                Stage.TRAINING, done.steps, steps, recipe.batch * 2 / each, (steps - done.steps) * each, means
             )
+            if saving:
+                save_checkpoint(
+                    place.folder,
+                    context.origin,
+                    done,
+                    student=run.student,
+                    average=run.average,
+                    optimizer=run.optimizer,
+                )
+                saved = now
+            # Who reads it may end the run at once.
+            context.tell(state)
             sums, since, told = {}, 0, now
-        if saving:
-            save_checkpoint(
-                place.folder,
-                context.origin,
-                done,
-                student=run.student,
-                average=run.average,
-                optimizer=run.optimizer,
-            )
-            saved = now
     return done
 
 
