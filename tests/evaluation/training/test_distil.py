@@ -80,12 +80,12 @@ def test_a_run_that_was_ended_after_three_steps_goes_on_to_the_same_weights(
     shutil.copytree(folder / "targets", tmp_path / "targets")
     place = Place(tmp_path, "cpu", tell_every_s=0, save_every_s=0)
 
-    def fail_at_the_fourth(state: State) -> None:
-        if state.stage is Stage.TRAINING and state.done == 4:
+    def fail_after_the_third(state: State) -> None:
+        if state.stage is Stage.TRAINING and state.done == 3:
             raise OSError("the power is gone")
 
     with pytest.raises(OSError, match="power"):
-        distil(pictures, teachers, RECIPE, place, fail_at_the_fourth)
+        distil(pictures, teachers, RECIPE, place, fail_after_the_third)
     told: list[State] = []
     trained = distil(pictures, teachers, RECIPE, place, told.append)
     assert [state.done for state in told] == [4, 5, 6]
