@@ -118,15 +118,15 @@ def test_the_service_works_on_postgresql_from_the_first_reference_to_a_noisy_one
         index = service.client.get("/v1/index").json()
         assert index["thresholds"]["packages"] == ORDINARY and index["words"]["references"] == 1
         assert index["normalisation"]["pictures"] == 10
-        shown = service.client.post(
-            "/v1/screenings",
-            files=[
-                ("package", (None, '{"package_id": "PKG-1"}', "application/json")),
-                ("pictures", ("a.jpg", edited_product(1))),
-            ],
+        package = ("package", (None, '{"package_id": "PKG-1"}', "application/json"))
+        shown, again, another = (
+            service.client.post("/v1/screenings", files=[package, ("pictures", ("a.jpg", edited_product(number)))])
+            for number in (1, 1, 2)
         )
         answer = shown.json()
         assert (shown.status_code, answer["disposition"]) == (201, "hold"), answer
+        assert (again.status_code, again.json()) == (200, answer)
+        assert another.status_code == 409 and answer["screening_id"] in another.json()["detail"]
         assert "described" in {match["kind"] for match in answer["pictures"][0]["matches"]}
         reference = answer["reasons"][0]["reference_id"]
         reviews = f"/v1/screenings/{answer['screening_id']}/reviews"
