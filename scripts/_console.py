@@ -24,6 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from imagescreen.embedding.libraries import OPENMP_WAITING
 from imagescreen.errors import ImagescreenError, WrongUse
 
 DONE, SOME_REJECTED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -38,9 +39,8 @@ def new_app(**options: Any) -> typer.Typer:
 
 def run(app: typer.Typer) -> None:
     """Runs a script. A problem is one line on standard error and exit code 2 (wrong use) or 1, never a traceback."""
-    # Read once, when OpenMP is loaded: its threads otherwise spin while they wait for each other, which on cores with
-    # other work took five times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name, value in OPENMP_WAITING.items():
+        os.environ.setdefault(name, value)
     quiet_logs()
     try:
         app()

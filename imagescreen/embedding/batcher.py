@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagescreen.embedding.encoder import Encoder
+from imagescreen.embedding.model_config import Pixels
 from imagescreen.errors import Overloaded, Unavailable
 
 Vectors = NDArray[np.float32]
@@ -21,7 +22,7 @@ Vectors = NDArray[np.float32]
 class _Job:
     """The pictures of one call, with the vectors that are there already."""
 
-    pictures: list[NDArray[np.float32]]
+    pictures: list[Pixels]
     vectors: Vectors
     future: "Future[Vectors]"
     missing: int
@@ -34,7 +35,7 @@ class _Picture:
     position: int
 
     @property
-    def pixels(self) -> NDArray[np.float32]:
+    def pixels(self) -> Pixels:
         return self.job.pictures[self.position]
 
 
@@ -72,8 +73,8 @@ class Batcher:
         """Whether the worker threads run; they start with the first picture."""
         return all(worker.is_alive() for worker in self._workers)
 
-    def submit(self, pictures: Sequence[NDArray[np.float32]]) -> "Future[Vectors]":
-        """The future vectors, (n, d), of n preprocessed pictures, each (3, s, s); n may exceed `max_batch`.
+    def submit(self, pictures: Sequence[Pixels]) -> "Future[Vectors]":
+        """The future vectors, (n, d), of n preprocessed pictures, each (s, s, 3); n may exceed `max_batch`.
 
         The future fails when one of its pictures fails, and only then: what must survive another picture is submitted
         on its own, which costs nothing, since calls share batches. It can be cancelled until its first picture is in
@@ -101,7 +102,7 @@ class Batcher:
         job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
         return job.future
 
-    def probe(self, picture: NDArray[np.float32]) -> "Future[Vectors]":
+    def probe(self, picture: Pixels) -> "Future[Vectors]":
         """As `submit` of one picture, but in front of the queue and however long that is: to see whether it works."""
         job = _Job(
             pictures=[picture],
@@ -116,7 +117,7 @@ class Batcher:
             self._wake()
         return job.future
 
-    def embed(self, pictures: Sequence[NDArray[np.float32]]) -> Vectors:
+    def embed(self, pictures: Sequence[Pixels]) -> Vectors:
         """As `submit`, and waits for the vectors; raises what the encoder raised."""
         return self.submit(pictures).result()
 
@@ -150,7 +151,7 @@ class Batcher:
         with self._changed:
             self._queue = deque(picture for picture in self._queue if picture.job is not job)
 
-    def _work(self, memory: NDArray[np.float32]) -> None:
+    def _work(self, memory: Pixels) -> None:
         while batch := self._next_batch():
             self._run(batch, memory)
             with self._changed:
@@ -174,7 +175,7 @@ class Batcher:
                     return []
                 self._changed.wait()
 
-    def _run(self, batch: list[_Picture], memory: NDArray[np.float32]) -> None:
+    def _run(self, batch: list[_Picture], memory: Pixels) -> None:
         try:
             pixels = np.stack([picture.pixels for picture in batch], out=memory[: len(batch)])
             vectors = self.encoder.encode(pixels)

@@ -28,7 +28,7 @@ from imagescreen.embedding.manifest import (
     read_manifest,
     rounded,
 )
-from imagescreen.embedding.model_config import ModelConfig
+from imagescreen.embedding.model_config import ModelConfig, Pixels
 from imagescreen.embedding.registry import ModelEntry, entry_of
 from imagescreen.embedding.test_picture import draw_test_picture
 from imagescreen.errors import BrokenModel, ImagescreenError, Unavailable, UnreadablePicture
@@ -60,7 +60,7 @@ class TrainedOnly(Enum):
 class Encoder:
     """One loaded model. Made by `load_encoder`; safe to use from several threads.
 
-    `name`, `fingerprint` and `dimension` are of the model; `input_side` is the s of its (3, s, s) input; `dtype`
+    `name`, `fingerprint` and `dimension` are of the model; `input_side` is the s of its (s, s, 3) input; `dtype`
     and `device` say in what and on what it computes with `threads` threads. Without a text side `has_text` is false
     and `text_off_reason` tells why.
     """
@@ -85,7 +85,6 @@ class Encoder:
         self.has_text = model.tokenizer is not None
         self.text_off_reason = model.text_off_reason
         self._model = model
-        self._dtype = dtype
         self._streams = threading.local()
         self._resize_mode = config.preprocessing.resize_mode
         self._test_vector = np.array(manifest.test_picture_vector, dtype=np.float32)
@@ -95,16 +94,16 @@ class Encoder:
         """Batches that may be in `encode` at the same time: on a GPU one is copied there while another runs."""
         return 2 if self.device == "cuda" else 1
 
-    def batch_memory(self, pictures: int) -> NDArray[np.float32]:
-        """(pictures, 3, s, s) float32 to put batches into; a GPU copies from it by itself (pinned memory)."""
+    def batch_memory(self, pictures: int) -> Pixels:
+        """(pictures, s, s, 3) to put batches into; a GPU copies from it by itself (pinned memory)."""
         import torch
 
-        shape = (pictures, 3, self.input_side, self.input_side)
-        memory: NDArray[np.float32] = torch.empty(shape, pin_memory=self.device == "cuda").numpy()
+        shape = (pictures, self.input_side, self.input_side, 3)
+        memory: Pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device == "cuda").numpy()
         return memory
 
-    def preprocess(self, image: Image.Image) -> NDArray[np.float32]:
-        """The model's input for one RGB picture, (3, s, s) float32, by the model's own open_clip transform.
+    def preprocess(self, image: Image.Image) -> Pixels:
+        """The model's input for one RGB picture, (s, s, 3), by the model's own open_clip transform.
 
         Runs in the caller's thread.
         """
@@ -114,26 +113,24 @@ class Encoder:
             image = _middle_of_a_strip(image)
         return self._model.transform(image)
 
-    def encode(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, 3, s, s) -> (n, d) float32 of unit length.
+    def encode(self, batch: Pixels) -> NDArray[np.float32]:
+        """(n, s, s, 3) -> (n, d) float32 of unit length.
 
         Raises UnreadablePicture when a picture of the batch has no finite vector, and Unavailable when the device
         failed, of memory for instance.
         """
         side = self.input_side
-        if batch.ndim != 4 or batch.shape[1:] != (3, side, side):
-            raise ImagescreenError(f"The encoder takes (n, 3, {side}, {side}), not {batch.shape}.")
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (side, side, 3):
+            raise ImagescreenError(
+                f"The encoder takes (n, {side}, {side}, 3) of uint8, not {batch.shape} of {batch.dtype}."
+            )
         if not len(batch):
             return np.empty((0, self.dimension), dtype=np.float32)
         import torch
 
-        from imagescreen.embedding.loading import torch_dtype
-
         try:
             with torch.inference_mode(), self._own_stream():
-                # Copied first, converted there; the processor does not wait for it when the memory is pinned.
-                pixels = torch.from_numpy(batch).to(self.device, non_blocking=True).to(torch_dtype(self._dtype))
-                vectors = _unit_length(self._model.towers.encode_image(pixels))
+                vectors = _unit_length(self._model.towers.encode_image(self._model.scaling(batch)))
         except RuntimeError as error:
             raise Unavailable(f"The encoder failed on {self.device}: {error}") from error
         if not np.isfinite(vectors).all():
@@ -171,8 +168,8 @@ class Encoder:
             raise BrokenModel(f"The text side of {self.name!r} gives vectors that are not finite.")
         return vectors
 
-    def test_input(self) -> NDArray[np.float32]:
-        """The built-in test picture, preprocessed: (3, s, s)."""
+    def test_input(self) -> Pixels:
+        """The built-in test picture, preprocessed: (s, s, 3)."""
         return self.preprocess(draw_test_picture())
 
     def check_test_vector(self, vector: NDArray[np.float32]) -> float:

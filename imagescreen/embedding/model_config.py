@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from imagescreen.embedding.registry import CONFIG_FILE
 from imagescreen.errors import BrokenModel
@@ -17,6 +19,10 @@ _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _TIMM_NAME = re.compile(r"[A-Za-z0-9_.]+")
 _TOKENIZER_OPTIONS = frozenset({"clean", "reduction_mask", "strip_sep_token", "language"})
 _DEFAULT_CONTEXT_LENGTH = 77
+
+
+Pixels = NDArray[np.uint8]
+"""RGB pictures at a model's size, (s, s, 3) or (n, s, s, 3): preprocessed but for scaling and normalising."""
 
 
 class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):

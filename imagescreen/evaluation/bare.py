@@ -22,7 +22,7 @@ from imagescreen.settings import Device, DType
 def encode_rate(encoder: Encoder, batch: int, seconds: float) -> float:
     # Where the service collects its batches, from which a GPU copies by itself.
     pictures = encoder.batch_memory(batch)
-    np.random.default_rng(0).standard_normal(dtype=np.float32, out=pictures)
+    pictures[...] = np.random.default_rng(0).integers(256, size=pictures.shape, dtype=np.uint8)
     return batch * _rate(lambda: encoder.encode(pictures), seconds)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagescreen.embedding.encoder import Encoder
+from imagescreen.embedding.model_config import Pixels
 from imagescreen.errors import PictureProblem, WrongUse
 from imagescreen.evaluation.labelled import LabelledPicture, Role
 from imagescreen.pictures import PictureReader
@@ -53,7 +54,7 @@ class _Prepared:
     """A picture's sha256 with what the encoder takes, or with its vector where that is known."""
 
     sha256: str
-    tensor: NDArray[np.float32] | None
+    pixels: Pixels | None
     vector: NDArray[np.float32] | None
 
 
@@ -95,16 +96,16 @@ class Embedder:
             data = picture.read()
             header = self.reader.header(data)
             vector = self.known.get(header.sha256)
-            tensor = prepare(self.reader, self.encoder, data, header) if vector is None else None
+            pixels = prepare(self.reader, self.encoder, data, header) if vector is None else None
         except PictureProblem as problem:
             return problem
-        return _Prepared(header.sha256, tensor, vector)
+        return _Prepared(header.sha256, pixels, vector)
 
     def _vectors(
         self, batch: Sequence[_Prepared | PictureProblem]
     ) -> list[tuple[str, NDArray[np.float32]] | PictureProblem]:
-        tensors = [item.tensor for item in batch if isinstance(item, _Prepared) and item.tensor is not None]
-        encoded = iter(_encoded(self.encoder, tensors))
+        pictures = [item.pixels for item in batch if isinstance(item, _Prepared) and item.pixels is not None]
+        encoded = iter(_encoded(self.encoder, pictures))
         results: list[tuple[str, NDArray[np.float32]] | PictureProblem] = []
         for item in batch:
             if isinstance(item, PictureProblem):
@@ -135,21 +136,19 @@ def check_apart(embedded: Embedded[LabelledPicture]) -> None:
         same.append(picture)
 
 
-def _encoded(
-    encoder: Encoder, tensors: Sequence[NDArray[np.float32]]
-) -> Sequence[NDArray[np.float32] | PictureProblem]:
-    if not tensors:
+def _encoded(encoder: Encoder, pictures: Sequence[Pixels]) -> Sequence[NDArray[np.float32] | PictureProblem]:
+    if not pictures:
         return []
     try:
-        return list(encoder.encode(np.stack(tensors)))
+        return list(encoder.encode(np.stack(pictures)))
     except PictureProblem:
         # One of them has no finite vector; alone, each shows whether it is the one.
-        return [_encoded_alone(encoder, tensor) for tensor in tensors]
+        return [_encoded_alone(encoder, pixels) for pixels in pictures]
 
 
-def _encoded_alone(encoder: Encoder, tensor: NDArray[np.float32]) -> NDArray[np.float32] | PictureProblem:
+def _encoded_alone(encoder: Encoder, pixels: Pixels) -> NDArray[np.float32] | PictureProblem:
     try:
-        vector: NDArray[np.float32] = encoder.encode(tensor[np.newaxis])[0]
+        vector: NDArray[np.float32] = encoder.encode(pixels[np.newaxis])[0]
         return vector
     except PictureProblem as problem:
         return problem

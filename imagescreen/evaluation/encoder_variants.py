@@ -84,9 +84,8 @@ def compare(encoder: Encoder, wanted: Sequence[str], batches: Sequence[int], rou
 def share_cores(encoder: Encoder, decoders: int, seconds: float) -> dict[str, float]:
     """Encoding and decoding at the same time: pictures a second of each, and processor ms for one picture of each."""
     photos = drawn_photos(4)
-    pixels = np.random.default_rng(0).standard_normal(
-        (_BATCH, 3, encoder.input_side, encoder.input_side), dtype=np.float32
-    )
+    pixels = encoder.batch_memory(_BATCH)
+    pixels[...] = np.random.default_rng(0).integers(256, size=pixels.shape, dtype=np.uint8)
     encoder.encode(pixels)
     decoded = [0] * decoders
     until = time.monotonic() + seconds

@@ -18,6 +18,7 @@ from statistics import median
 from sqlalchemy import func, select
 
 from imagescreen.database.tables import ScreeningRow
+from imagescreen.embedding.libraries import OPENMP_WAITING
 from imagescreen.evaluation.deployment import Deployment, ended_after, free_port
 from imagescreen.evaluation.http_load import LoadResult, Request, form, run_load
 from imagescreen.evaluation.listing_photos import as_another_file
@@ -176,7 +177,9 @@ def _straightforward(plan: Plan) -> Iterator[str]:
         *("--model", plan.model),
     ]
     log = plan.home / "straightforward.log"
-    with _process(command, log, os.environ) as process:
+    # As it is for whoever starts such a service: how threads wait is a choice of ours.
+    environment = {name: value for name, value in os.environ.items() if name not in OPENMP_WAITING}
+    with _process(command, log, environment) as process:
         url = f"http://127.0.0.1:{port}"
         _wait_for(process, f"{url}/ready", log)
         yield url

@@ -16,6 +16,7 @@ from imagescreen.database.background_set import (
 from imagescreen.database.calibration_set import known_calibration_pictures
 from imagescreen.database.feed import lock_feed
 from imagescreen.database.vectors import to_blob
+from imagescreen.embedding.model_config import Pixels
 from imagescreen.errors import InvalidContent, PictureProblem
 from imagescreen.jobs.progress import Progress, silent
 from imagescreen.jobs.workbench import Workbench
@@ -108,15 +109,15 @@ def _take_back(bench: Workbench, commits: Sequence[Sequence[str]]) -> None:
 def _embedded(bench: Workbench, chunk: Sequence[NewPicture], intake: BackgroundIntake) -> list[NewBackgroundPicture]:
     """Those that are not there and may be added, with their bytes in the store."""
     served = bench.follower.serving.current()
-    read: dict[str, tuple[NewPicture, PictureHeader, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]] = {}
+    read: dict[str, tuple[NewPicture, PictureHeader, Pixels]] = {}
     for new in chunk:
         try:
             header = bench.reader.header(new.data)
             if header.sha256 in read:
                 intake.known += 1
             else:
-                tensor = prepare(bench.reader, served.batcher.encoder, new.data, header)
-                read[header.sha256] = (new, header, tensor)
+                pixels = prepare(bench.reader, served.batcher.encoder, new.data, header)
+                read[header.sha256] = (new, header, pixels)
         except PictureProblem as problem:
             intake.unreadable.append((new.name, problem.detail))
     for sha256, owner in bench.enrolment.owners(list(read)).items():
@@ -129,7 +130,7 @@ def _embedded(bench: Workbench, chunk: Sequence[NewPicture], intake: BackgroundI
         for sha256 in known_calibration_pictures(session, list(read)):
             new, _, _ = read.pop(sha256)
             intake.refused.append((new.name, "the calibration packages have this picture"))
-    vectors = embed_each(served.batcher, [tensor for _, _, tensor in read.values()])
+    vectors = embed_each(served.batcher, [pixels for _, _, pixels in read.values()])
     sound = [
         (new, header, vector)
         for (new, header, _), vector in zip(read.values(), vectors, strict=True)

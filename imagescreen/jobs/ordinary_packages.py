@@ -10,8 +10,6 @@ from itertools import groupby
 from typing import TypeAlias
 from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -19,6 +17,7 @@ from imagescreen.database.background_set import known_background_pictures
 from imagescreen.database.calibration_set import OrdinaryPackage, OrdinaryPicture, package_content
 from imagescreen.database.tables import ScreeningPictureRow, ScreeningRow
 from imagescreen.database.vectors import to_blob
+from imagescreen.embedding.model_config import Pixels
 from imagescreen.errors import InvalidContent, LowInformationPicture, PictureProblem, PictureTooSmall
 from imagescreen.jobs.workbench import Workbench
 from imagescreen.pictures import PictureHeader
@@ -57,7 +56,7 @@ def check_size(pictures: int, max_pictures: int) -> None:
         )
 
 
-_Read: TypeAlias = dict[str, tuple[NewPicture, PictureHeader, NDArray[np.float32]]]
+_Read: TypeAlias = dict[str, tuple[NewPicture, PictureHeader, Pixels]]
 
 
 def embed_packages(
@@ -94,7 +93,7 @@ def embed_packages(
         if foreign:
             rejected.append((package.name, "; ".join(foreign)))
             continue
-        vectors = embed_each(served.batcher, [tensor for _, _, tensor in pictures.values()])
+        vectors = embed_each(served.batcher, [pixels for _, _, pixels in pictures.values()])
         problem = next((vector for vector in vectors if isinstance(vector, PictureProblem)), None)
         if problem is not None:
             rejected.append((package.name, problem.detail))

@@ -22,6 +22,7 @@ from imagescreen.database.tables import BackgroundVectorRow, CalibrationVectorRo
 from imagescreen.database.vectors import to_blob
 from imagescreen.database.words import phrases_without_vector
 from imagescreen.embedding.encoder import Encoder
+from imagescreen.embedding.model_config import Pixels
 from imagescreen.errors import BrokenInstallation, ImagescreenError
 from imagescreen.jobs.progress import Progress
 from imagescreen.jobs.workbench import Workbench
@@ -97,8 +98,8 @@ def _embed_all(bench: Workbench, encoder: Encoder, task: _Task, progress: Progre
                 chunk = task.pending(session, last)
             if not chunk:
                 return done
-            tensors = list(decoders.map(lambda item: _prepare(bench, encoder, *item), chunk))
-            vectors = _encode(encoder, chunk, tensors)
+            pictures = list(decoders.map(lambda item: _prepare(bench, encoder, *item), chunk))
+            vectors = _encode(encoder, chunk, pictures)
             with bench.database.write() as session:
                 for (key, _), vector in zip(chunk, vectors, strict=True):
                     session.merge(task.make_row(key, to_blob(vector)))
@@ -107,7 +108,7 @@ def _embed_all(bench: Workbench, encoder: Encoder, task: _Task, progress: Progre
             progress(f"embedding {task.what} with {encoder.name}", done, max(total, done))
 
 
-def _prepare(bench: Workbench, encoder: Encoder, key: int, sha256: str) -> NDArray[np.float32]:
+def _prepare(bench: Workbench, encoder: Encoder, key: int, sha256: str) -> Pixels:
     try:
         data = bench.files.get(sha256)
         header = bench.reader.header(data)
@@ -119,16 +120,16 @@ def _prepare(bench: Workbench, encoder: Encoder, key: int, sha256: str) -> NDArr
 
 
 def _encode(
-    encoder: Encoder, chunk: Sequence[tuple[int, str]], tensors: Sequence[NDArray[np.float32]]
+    encoder: Encoder, chunk: Sequence[tuple[int, str]], pictures: Sequence[Pixels]
 ) -> Sequence[NDArray[np.float32]]:
     try:
-        return list(encoder.encode(np.stack(tensors)))
+        return list(encoder.encode(np.stack(pictures)))
     except ImagescreenError:
         # One by one, to find the picture that the model cannot take.
         vectors = []
-        for (key, sha256), tensor in zip(chunk, tensors, strict=True):
+        for (key, sha256), pixels in zip(chunk, pictures, strict=True):
             try:
-                vectors.append(encoder.encode(tensor[np.newaxis])[0])
+                vectors.append(encoder.encode(pixels[np.newaxis])[0])
             except ImagescreenError as error:
                 raise _unembeddable(key, sha256, error) from error
         return vectors

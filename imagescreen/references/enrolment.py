@@ -20,6 +20,7 @@ from imagescreen.database.session import Database
 from imagescreen.database.tables import ReferenceHashRow, ReferencePictureRow, ReferenceRow, ReferenceVectorRow
 from imagescreen.database.vectors import to_blob
 from imagescreen.database.words import is_described
+from imagescreen.embedding.model_config import Pixels
 from imagescreen.errors import (
     Conflict,
     DuplicatePicture,
@@ -65,11 +66,11 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Read:
-    """A picture that can be used; `tensor` is what the encoder takes."""
+    """A picture that can be used; `pixels` is what the encoder takes."""
 
     new: NewPicture
     header: PictureHeader
-    tensor: NDArray[np.float32]
+    pixels: Pixels
     pdq: PictureHash | None
 
 
@@ -234,8 +235,8 @@ class Enrolment:
                 read.append(self._read(served, pictures))
             except ImagescreenError as error:
                 read.append(error)
-        tensors = [one.tensor for item in read if not isinstance(item, ImagescreenError) for one in item]
-        vectors = iter(embed_each(served.batcher, tensors))
+        prepared = [one.pixels for item in read if not isinstance(item, ImagescreenError) for one in item]
+        vectors = iter(embed_each(served.batcher, prepared))
         return [
             item if isinstance(item, ImagescreenError) else self._with_vectors(item, [next(vectors) for _ in item])
             for item in read
@@ -273,8 +274,8 @@ class Enrolment:
             try:
                 header = self._reader.header(new.data)
                 if header.sha256 not in read:
-                    tensor, pdq = prepare_and_hash(self._reader, served.batcher.encoder, self._hasher, new.data, header)
-                    read[header.sha256] = _Read(new, header, tensor, pdq)
+                    pixels, pdq = prepare_and_hash(self._reader, served.batcher.encoder, self._hasher, new.data, header)
+                    read[header.sha256] = _Read(new, header, pixels, pdq)
             except PictureProblem as error:
                 problems.append(f"{new.name}: {error.detail}")
         if problems:

@@ -14,6 +14,7 @@ from imagescreen.database.feed import now
 from imagescreen.database.files import PictureFiles
 from imagescreen.database.vectors import to_blob
 from imagescreen.embedding.cache import Outcome, VectorCache
+from imagescreen.embedding.model_config import Pixels
 from imagescreen.embedding.patience import Patience
 from imagescreen.errors import (
     InvalidContent,
@@ -302,8 +303,8 @@ class Screener:
                 served, [(pictures[item.position], header) for item, header in (wanted[i] for i in chosen)], patience
             )
             decoded = time.perf_counter()
-            tensors = [one for one in prepared if not isinstance(one, PictureProblem)]
-            embedded = iter(embed_each(served.batcher, tensors, patience))
+            sound = [one for one in prepared if not isinstance(one, PictureProblem)]
+            embedded = iter(embed_each(served.batcher, sound, patience))
             return [one if isinstance(one, PictureProblem) else next(embedded) for one in prepared]
 
         fingerprint = served.batcher.encoder.fingerprint
@@ -320,18 +321,18 @@ class Screener:
 
     def _prepare_each(
         self, served: Served, chosen: Sequence[tuple[SubmittedPicture, PictureHeader]], patience: Patience
-    ) -> list[NDArray[np.float32] | PictureProblem]:
-        def prepared(picture: SubmittedPicture, header: PictureHeader) -> NDArray[np.float32] | PictureProblem:
+    ) -> list[Pixels | PictureProblem]:
+        def prepared(picture: SubmittedPicture, header: PictureHeader) -> Pixels | PictureProblem:
             assert picture.data is not None
             patience.check()
             hasher = None if self._hashes is None else self._hashes.hasher
             try:
-                tensor, pdq = prepare_and_hash(self._reader, served.batcher.encoder, hasher, picture.data, header)
+                pixels, pdq = prepare_and_hash(self._reader, served.batcher.encoder, hasher, picture.data, header)
             except PictureProblem as problem:
                 return problem
             if self._hashes is not None and pdq is not None:
                 self._hashes.note(header.sha256, pdq)
-            return tensor
+            return pixels
 
         futures = [self._decoders.submit(prepared, picture, header) for picture, header in chosen]
         try:

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from imagescreen.embedding.batcher import Batcher
 from imagescreen.embedding.encoder import Encoder
+from imagescreen.embedding.model_config import Pixels
 from imagescreen.embedding.patience import Patience
 from imagescreen.errors import LowInformationPicture, PictureProblem
 from imagescreen.pictures import PdqHasher, PictureHash, PictureHeader, PictureReader
 
 
-def prepare(reader: PictureReader, encoder: Encoder, data: bytes, header: PictureHeader) -> NDArray[np.float32]:
-    """Untrusted bytes whose header was read -> what the encoder takes, (3, s, s).
+def prepare(reader: PictureReader, encoder: Encoder, data: bytes, header: PictureHeader) -> Pixels:
+    """Untrusted bytes whose header was read -> what the encoder takes, (s, s, 3).
 
     Raises PictureProblem, LowInformationPicture for a picture with nothing on it among them.
     """
@@ -22,7 +23,7 @@ def prepare(reader: PictureReader, encoder: Encoder, data: bytes, header: Pictur
 
 def prepare_and_hash(
     reader: PictureReader, encoder: Encoder, hasher: PdqHasher | None, data: bytes, header: PictureHeader
-) -> tuple[NDArray[np.float32], PictureHash | None]:
+) -> tuple[Pixels, PictureHash | None]:
     """The same with the PDQ hash of the picture, for which it is not decoded again; None without a hasher."""
     picture = reader.read(data, header, reduce_to=encoder.input_side)
     if picture.low_information:
@@ -31,7 +32,7 @@ def prepare_and_hash(
 
 
 def embed_each(
-    batcher: Batcher, tensors: Sequence[NDArray[np.float32]], patience: Patience | None = None
+    batcher: Batcher, pictures: Sequence[Pixels], patience: Patience | None = None
 ) -> list[NDArray[np.float32] | PictureProblem]:
     """n preprocessed pictures -> n vectors (d,), or the problem of the one that the model cannot embed.
 
@@ -42,8 +43,8 @@ def embed_each(
     patience = patience or Patience()
     futures = []
     try:
-        for tensor in tensors:
-            futures.append(batcher.submit([tensor]))  # noqa: PERF401 - what was submitted is needed when one fails
+        for picture in pictures:
+            futures.append(batcher.submit([picture]))  # noqa: PERF401 - what was submitted is needed when one fails
         results: list[NDArray[np.float32] | PictureProblem] = []
         for future in futures:
             try:

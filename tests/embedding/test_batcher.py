@@ -15,7 +15,7 @@ from imagescreen.embedding.encoder import Encoder
 from imagescreen.embedding.hardware import available_cores
 from imagescreen.embedding.loading import LoadedModel, Towers, load_model
 from imagescreen.embedding.manifest import read_manifest
-from imagescreen.embedding.model_config import read_config
+from imagescreen.embedding.model_config import Pixels, read_config
 from imagescreen.embedding.patience import Patience
 from imagescreen.embedding.registry import entry_of
 from imagescreen.errors import CallerGone, Overloaded, Unavailable, UnreadablePicture
@@ -73,7 +73,7 @@ def encoder_with(
     towers: Towers, model: LoadedModel, shipped_weights: Path, *, kind: type[Encoder] = Encoder
 ) -> Encoder:
     return kind(
-        LoadedModel(towers, model.transform, model.tokenizer, model.text_off_reason),
+        LoadedModel(towers, model.transform, model.scaling, model.tokenizer, model.text_off_reason),
         read_manifest(entry_of(BUILT_IN_MODEL, shipped_weights), shipped_weights / BUILT_IN_MODEL),
         read_config(shipped_weights / BUILT_IN_MODEL),
         dtype=DType.FLOAT32,
@@ -83,12 +83,13 @@ def encoder_with(
 
 
 @pytest.fixture(scope="module")
-def pictures(mini: Encoder) -> list[Vectors]:
+def pictures(mini: Encoder) -> list[Pixels]:
     generator = np.random.default_rng(7)
-    return [generator.normal(size=(3, mini.input_side, mini.input_side)).astype(np.float32) for _ in range(12)]
+    side = mini.input_side
+    return [generator.integers(256, size=(side, side, 3), dtype=np.uint8) for _ in range(12)]
 
 
-def occupied(batcher: Batcher, towers: HeldTowers, picture: Vectors) -> "Future[Vectors]":
+def occupied(batcher: Batcher, towers: HeldTowers, picture: Pixels) -> "Future[Vectors]":
     """Keep the encoder busy with one picture."""
     future = batcher.submit([picture])
     assert towers.entered.acquire(timeout=WAIT_S)
@@ -96,7 +97,7 @@ def occupied(batcher: Batcher, towers: HeldTowers, picture: Vectors) -> "Future[
 
 
 def test_pictures_of_concurrent_callers_share_a_batch_while_the_encoder_is_busy(
-    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors], mini: Encoder
+    encoder: Encoder, towers: HeldTowers, pictures: list[Pixels], mini: Encoder
 ) -> None:
     with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
         futures = [occupied(batcher, towers, pictures[0])]
@@ -109,7 +110,7 @@ def test_pictures_of_concurrent_callers_share_a_batch_while_the_encoder_is_busy(
     assert np.allclose(found, mini.encode(np.stack(pictures[:6])), atol=1e-5)
 
 
-def test_idle_encoder_takes_a_picture_at_once(encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]) -> None:
+def test_idle_encoder_takes_a_picture_at_once(encoder: Encoder, towers: HeldTowers, pictures: list[Pixels]) -> None:
     towers.open()
     with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
         assert batcher.embed(pictures[:1]).shape == (1, encoder.dimension)
@@ -119,7 +120,7 @@ def test_idle_encoder_takes_a_picture_at_once(encoder: Encoder, towers: HeldTowe
 
 
 def test_one_call_may_bring_more_than_a_batch(
-    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors], mini: Encoder
+    encoder: Encoder, towers: HeldTowers, pictures: list[Pixels], mini: Encoder
 ) -> None:
     towers.open()
     with Batcher(encoder, max_batch=5, max_waiting=50) as batcher:
@@ -129,7 +130,7 @@ def test_one_call_may_bring_more_than_a_batch(
 
 
 def test_too_many_waiting_pictures_are_refused_at_once(
-    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]
+    encoder: Encoder, towers: HeldTowers, pictures: list[Pixels]
 ) -> None:
     with Batcher(encoder, max_batch=2, max_waiting=3) as batcher:
         accepted = [occupied(batcher, towers, pictures[0]), batcher.submit(pictures[1:3])]
@@ -140,7 +141,7 @@ def test_too_many_waiting_pictures_are_refused_at_once(
         assert [len(future.result(WAIT_S)) for future in accepted] == [1, 2, 1]
 
 
-def test_cancelled_picture_leaves_the_queue(encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]) -> None:
+def test_cancelled_picture_leaves_the_queue(encoder: Encoder, towers: HeldTowers, pictures: list[Pixels]) -> None:
     with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
         first = occupied(batcher, towers, pictures[0])
         given_up, kept = batcher.submit(pictures[1:4]), batcher.submit(pictures[4:6])
@@ -152,14 +153,35 @@ def test_cancelled_picture_leaves_the_queue(encoder: Encoder, towers: HeldTowers
     assert towers.batches == [1, 2]
 
 
+class BlindTowers:
+    """The built-in model, whose numbers overflow on a picture of one colour."""
+
+    def __init__(self, towers: Towers) -> None:
+        self._towers = towers
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        return self._towers.encode_image(image).masked_fill(of_one_colour(image)[:, None], float("nan"))
+
+    def encode_text(self, text: torch.Tensor) -> torch.Tensor:
+        return self._towers.encode_text(text)
+
+
+def of_one_colour(images: torch.Tensor) -> torch.Tensor:
+    """(n, 3, s, s) -> (n,) bool."""
+    flat = images.flatten(2)
+    return (flat == flat[:, :, :1]).all(dim=2).all(dim=1)
+
+
 def test_poisoned_picture_never_fails_its_neighbours(
-    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors], mini: Encoder
+    model: LoadedModel, pictures: list[Pixels], mini: Encoder, shipped_weights: Path
 ) -> None:
-    poisoned = np.full_like(pictures[0], np.nan)
+    gate = HeldTowers(BlindTowers(model.towers))
+    encoder = encoder_with(gate, model, shipped_weights)
+    poisoned = np.zeros_like(pictures[0])
     with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
-        occupied(batcher, towers, pictures[0])
+        occupied(batcher, gate, pictures[0])
         before, bad, after = batcher.submit(pictures[1:3]), batcher.submit([poisoned]), batcher.submit(pictures[3:4])
-        towers.open()
+        gate.open()
         with pytest.raises(UnreadablePicture):
             bad.result(WAIT_S)
         assert np.allclose(before.result(WAIT_S), mini.encode(np.stack(pictures[1:3])), atol=1e-5)
@@ -169,15 +191,13 @@ def test_poisoned_picture_never_fails_its_neighbours(
 
 
 class FailingTowers:
-    """The built-in model, out of order for batches that hold the picture whose every value is `POISON`."""
-
-    POISON = 7.0
+    """The built-in model, out of order for batches that hold a picture of one colour."""
 
     def __init__(self, towers: Towers) -> None:
         self._towers = towers
 
     def encode_image(self, image: torch.Tensor) -> torch.Tensor:
-        if (image.flatten(1) == self.POISON).all(dim=1).any():
+        if of_one_colour(image).any():
             raise RuntimeError("out of order")
         return self._towers.encode_image(image)
 
@@ -186,14 +206,14 @@ class FailingTowers:
 
 
 def test_picture_on_which_the_model_fails_never_fails_its_neighbours(
-    model: LoadedModel, pictures: list[Vectors], mini: Encoder, shipped_weights: Path
+    model: LoadedModel, pictures: list[Pixels], mini: Encoder, shipped_weights: Path
 ) -> None:
     gate = HeldTowers(FailingTowers(model.towers))
     encoder = encoder_with(gate, model, shipped_weights)
     with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
         occupied(batcher, gate, pictures[0])
         before = batcher.submit([pictures[1]])
-        bad = batcher.submit([np.full_like(pictures[0], FailingTowers.POISON)])
+        bad = batcher.submit([np.zeros_like(pictures[0])])
         after = batcher.submit([pictures[2]])
         gate.open()
         with pytest.raises(Unavailable, match="out of order"):
@@ -209,7 +229,7 @@ class TwoLanes(Encoder):
 
 
 def test_lanes_run_batches_side_by_side_and_mix_nothing_up(
-    model: LoadedModel, pictures: list[Vectors], mini: Encoder, shipped_weights: Path
+    model: LoadedModel, pictures: list[Pixels], mini: Encoder, shipped_weights: Path
 ) -> None:
     gate = HeldTowers(model.towers)
     encoder = encoder_with(gate, model, shipped_weights, kind=TwoLanes)
@@ -222,7 +242,7 @@ def test_lanes_run_batches_side_by_side_and_mix_nothing_up(
         assert batcher.alive
 
 
-def test_caller_that_goes_away_leaves_the_queue(encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]) -> None:
+def test_caller_that_goes_away_leaves_the_queue(encoder: Encoder, towers: HeldTowers, pictures: list[Pixels]) -> None:
     with Batcher(encoder, max_batch=8, max_waiting=50) as batcher, ThreadPoolExecutor(1) as callers:
         occupied(batcher, towers, pictures[0])
         patience = Patience()
@@ -237,7 +257,7 @@ def test_caller_that_goes_away_leaves_the_queue(encoder: Encoder, towers: HeldTo
 
 
 def test_caller_that_waited_too_long_is_told_to_try_again_and_leaves_the_queue(
-    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]
+    encoder: Encoder, towers: HeldTowers, pictures: list[Pixels]
 ) -> None:
     with Batcher(encoder, max_batch=8, max_waiting=50) as batcher:
         occupied(batcher, towers, pictures[0])
@@ -249,7 +269,7 @@ def test_caller_that_waited_too_long_is_told_to_try_again_and_leaves_the_queue(
 
 
 def test_the_next_picture_is_decoded_while_the_encoder_is_busy(
-    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]
+    encoder: Encoder, towers: HeldTowers, pictures: list[Pixels]
 ) -> None:
     reader = PictureReader(PictureLimits(1 << 20, 1 << 20, 32), DecodingBudget(1 << 20, 1))
     data = product(1)
@@ -263,7 +283,7 @@ def test_the_next_picture_is_decoded_while_the_encoder_is_busy(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
 def test_a_model_that_was_loaded_at_low_priority_embeds_at_that_of_whoever_asks(
-    mini: Encoder, pictures: list[Vectors]
+    mini: Encoder, pictures: list[Pixels]
 ) -> None:
     made: list[Batcher] = []
 
@@ -283,7 +303,7 @@ def test_a_model_that_was_loaded_at_low_priority_embeds_at_that_of_whoever_asks(
         assert os.getpriority(os.PRIO_PROCESS, worker) == own
 
 
-def test_one_that_never_saw_a_picture_closes_too(mini: Encoder, pictures: list[Vectors]) -> None:
+def test_one_that_never_saw_a_picture_closes_too(mini: Encoder, pictures: list[Pixels]) -> None:
     batcher = Batcher(mini, max_batch=8, max_waiting=50)
     batcher.close()
     with pytest.raises(Unavailable, match="shutting down"):
@@ -291,7 +311,7 @@ def test_one_that_never_saw_a_picture_closes_too(mini: Encoder, pictures: list[V
 
 
 def test_closing_finishes_what_was_accepted_and_takes_no_more(
-    encoder: Encoder, towers: HeldTowers, pictures: list[Vectors]
+    encoder: Encoder, towers: HeldTowers, pictures: list[Pixels]
 ) -> None:
     batcher = Batcher(encoder, max_batch=2, max_waiting=50)
     accepted = [occupied(batcher, towers, pictures[0]), batcher.submit(pictures[1:6])]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,12 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from imagescreen.embedding.encoder import Encoder, TrainedOnly, describe_model, load_encoder
-from imagescreen.embedding.model_config import read_config
 from imagescreen.embedding.registry import entry_of
 from imagescreen.embedding.test_picture import draw_test_picture
 from imagescreen.errors import BrokenInstallation, BrokenModel, ImagescreenError, Unavailable, UnreadablePicture
 from imagescreen.settings import BUILT_IN_MODEL, Device, DType
-from tests.conftest import ROOT
 
 Loader = Callable[[Path], Encoder]
 
@@ -34,14 +33,6 @@ def shaded(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.stack([x % 256, y % 256, (x + y) % 256], axis=-1).astype(np.uint8))
 
 
-def pixels_of(preprocessed: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The model's input as 0 to 255 again, (s, s, 3)."""
-    scaling = read_config(ROOT / "weights" / BUILT_IN_MODEL).preprocessing
-    scaled = preprocessed.transpose(1, 2, 0) * np.array(scaling.std) + np.array(scaling.mean)
-    pixels: NDArray[np.float64] = np.round(scaled * 255)
-    return pixels
-
-
 def test_vectors_are_float32_of_unit_length_whatever_the_batch(mini: Encoder) -> None:
     batch = np.stack([mini.preprocess(shaded(60 + 40 * n, 150)) for n in range(5)])
     together = mini.encode(batch)
@@ -54,13 +45,13 @@ def test_vectors_are_float32_of_unit_length_whatever_the_batch(mini: Encoder) ->
 
 def test_no_pictures_give_no_vectors(mini: Encoder) -> None:
     side = mini.input_side
-    assert mini.encode(np.empty((0, 3, side, side), dtype=np.float32)).shape == (0, mini.dimension)
+    assert mini.encode(np.empty((0, side, side, 3), dtype=np.uint8)).shape == (0, mini.dimension)
     assert mini.encode_words([]).shape == (0, mini.dimension)
 
 
 @pytest.mark.parametrize(("size", "padded"), [((200, 100), 0), ((100, 200), 1)])
 def test_the_whole_picture_is_seen_on_a_white_ground(mini: Encoder, size: tuple[int, int], padded: int) -> None:
-    seen = pixels_of(mini.preprocess(Image.new("RGB", size, (10, 20, 30))))
+    seen = mini.preprocess(Image.new("RGB", size, (10, 20, 30)))
     side = mini.input_side
     assert seen.shape == (side, side, 3)
     assert (seen.swapaxes(0, padded)[: side // 4] == 255).all()
@@ -89,17 +80,40 @@ def test_words_are_in_the_space_of_pictures(mini: Encoder) -> None:
     assert words[0] @ words[1] < 0.9
 
 
-def test_picture_without_a_finite_vector_is_refused(mini: Encoder) -> None:
-    batch = np.zeros((2, 3, mini.input_side, mini.input_side), dtype=np.float32)
-    batch[1, 0, 0, 0] = np.nan
+def test_picture_without_a_finite_vector_is_refused(shipped_weights: Path) -> None:
+    import torch
+
+    broken = load_encoder(BUILT_IN_MODEL, shipped_weights, dtype=DType.FLOAT16, device=Device.CPU, threads=1)
+    head = cast(torch.nn.Module, broken._model.towers).get_parameter("visual.head.proj.weight")
+    # As where a model's numbers are beyond what float16 holds.
+    head.data.fill_(float("inf"))
     with pytest.raises(UnreadablePicture):
-        mini.encode(batch)
+        broken.encode(np.stack([broken.test_input()] * 2))
 
 
 def test_input_of_another_size_is_refused(mini: Encoder) -> None:
     side = mini.input_side
-    with pytest.raises(ImagescreenError, match=rf"\(n, 3, {side}, {side}\)"):
-        mini.encode(np.zeros((1, 3, side // 2, side // 2), dtype=np.float32))
+    wrong: list[NDArray[Any]] = [
+        np.zeros((1, side // 2, side // 2, 3), np.uint8),
+        np.zeros((1, 3, side, side), np.uint8),
+        np.zeros((1, side, side, 3), np.float32),
+        np.zeros((side, side, 3), np.uint8),
+    ]
+    for batch in wrong:
+        with pytest.raises(ImagescreenError, match=rf"\(n, {side}, {side}, 3\) of uint8"):
+            mini.encode(batch)
+
+
+def test_pictures_are_scaled_as_open_clip_does(mini: Encoder, shipped_weights: Path) -> None:
+    import open_clip
+    import torch
+
+    location = f"local-dir:{(shipped_weights / BUILT_IN_MODEL).resolve()}"
+    model, _, transform = open_clip.create_model_and_transforms(location, precision="fp32")
+    picture = shaded(301, 177)
+    with torch.inference_mode():
+        expected = model.eval().encode_image(transform(picture)[None], normalize=True)[0].numpy()
+    assert np.allclose(vector(mini, picture), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [DType.BFLOAT16, DType.FLOAT16])
@@ -192,6 +206,7 @@ def test_config_that_differs_from_the_registry_is_refused(weights_copy: Path, lo
 LOAD_WATCHED = """
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 calls = []
 sys.addaudithook(lambda event, args: calls.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
