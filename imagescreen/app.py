@@ -22,6 +22,7 @@ from imagescreen.api.request_log import RequestLog
 from imagescreen.api.screenings import ScreeningController
 from imagescreen.api.work import Desk, refuse_unknown_parameters
 from imagescreen.jobs.workbench import Workbench, open_workbench
+from imagescreen.runtime import freeze_what_stays, thaw
 from imagescreen.settings import Settings, is_loopback, read_settings
 
 _OBSERVE_S = 1.0
@@ -72,6 +73,8 @@ def _lifespan(settings: Settings, opened: Workbench | None) -> Any:
             tasks = await stack.enter_async_context(create_task_group())
             stack.callback(tasks.cancel_scope.cancel)
             tasks.start_soon(_keep_observed, metrics, bench)
+            freeze_what_stays()
+            stack.callback(thaw)
             served = bench.follower.serving.current()
             log.info(
                 "serving",

@@ -27,6 +27,7 @@ from imagescreen.database.migrate import migrate
 from imagescreen.database.session import Database
 from imagescreen.errors import BrokenInstallation, ImagescreenError
 from imagescreen.jobs.current_model import require_servable
+from imagescreen.runtime import keep_freed_memory
 from imagescreen.settings import Settings
 
 HEALTH_CHECK_S = 30
@@ -84,6 +85,7 @@ def _server(settings: Settings) -> Iterator[Server]:
     from imagescreen.app import create_app
     from imagescreen.jobs.workbench import open_workbench
 
+    keep_freed_memory()
     # uvicorn hands these signals on when it has finished; then everything is closed, and the exit code is 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)

@@ -24,8 +24,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from imagescreen.embedding.libraries import OPENMP_WAITING
 from imagescreen.errors import ImagescreenError, WrongUse
+from imagescreen.runtime import OPENMP_WAITING, keep_freed_memory
 
 DONE, SOME_REJECTED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -41,6 +41,7 @@ def run(app: typer.Typer) -> None:
     """Runs a script. A problem is one line on standard error and exit code 2 (wrong use) or 1, never a traceback."""
     for name, value in OPENMP_WAITING.items():
         os.environ.setdefault(name, value)
+    keep_freed_memory()
     quiet_logs()
     try:
         app()

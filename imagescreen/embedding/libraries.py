@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 
 from imagescreen.errors import BrokenInstallation
 
@@ -51,15 +51,6 @@ def _import_torchvision() -> None:
             raise
         _declared_operators()
         import torchvision  # noqa: F401
-
-
-OPENMP_WAITING = MappingProxyType({"OMP_WAIT_POLICY": "ACTIVE", "GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"})
-"""How the encoder's threads wait for each other, for the environment: OpenMP reads it once, when it is loaded.
-
-Without it they spin as long as they wait, which beside decoding threads took up to five times as long; with the first
-alone they sleep at once, and a lone picture, whose steps are short, took half as long again. So they spin for some
-tens of microseconds, then sleep.
-"""
 
 
 @functools.cache

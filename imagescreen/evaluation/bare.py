@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from imagescreen.embedding.encoder import Encoder, TrainedOnly, load_encoder
+from imagescreen.runtime import keep_freed_memory
 from imagescreen.settings import Device, DType
 
 
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--weights-dir", type=Path, required=True)
     parser.add_argument("--photos", type=Path, required=True, help="folder of JPEG files")
     chosen = parser.parse_args()
+    keep_freed_memory()
     encoder = load_encoder(
         chosen.model,
         chosen.weights_dir,

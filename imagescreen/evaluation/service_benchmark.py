@@ -18,12 +18,12 @@ from statistics import median
 from sqlalchemy import func, select
 
 from imagescreen.database.tables import ScreeningRow
-from imagescreen.embedding.libraries import OPENMP_WAITING
 from imagescreen.evaluation.deployment import Deployment, ended_after, free_port
 from imagescreen.evaluation.http_load import LoadResult, Request, form, run_load
 from imagescreen.evaluation.listing_photos import as_another_file
 from imagescreen.evaluation.overload import Overload, measure_overload
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
+from imagescreen.runtime import OPENMP_WAITING
 
 START_DEADLINE_S = 300.0
 """Only ends a hang."""

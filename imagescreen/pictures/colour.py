@@ -26,6 +26,8 @@ def to_srgb(image: Image.Image, icc_profile: bytes | None, sample_bits: int, min
     width, height = image.size
     factor = max(1, min(width, height) // min_side)
     transform = _transform(icc_profile, _colour_mode(image))
+    if factor == 1 and width * height <= _BAND_PIXELS:
+        return _on_white(image, transform)
     reduced = Image.new("RGB", (-(-width // factor), -(-height // factor)))
     rows = max(1, _BAND_PIXELS // (width * factor)) * factor
     for top in range(0, height, rows):

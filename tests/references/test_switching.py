@@ -1,6 +1,8 @@
 """A process switches to the version that is current, and never to one that is not what was built."""
 
 import gc
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from imagescreen.errors import IndexUnavailable
 from imagescreen.jobs.reindex import reindex
 from imagescreen.jobs.workbench import Workbench, open_workbench
 from imagescreen.matching import IndexSnapshot
+from imagescreen.references import follower
 from imagescreen.references.follower import Follower
+from imagescreen.runtime import freeze_what_stays, thaw
 from tests.conftest import ROOT, settings_of
 from tests.model_variant import install_variant
 from tests.references.material import (
@@ -259,3 +263,48 @@ def test_what_a_replaced_version_held_is_let_go(bench: Workbench) -> None:
         return any(type(each) is IndexSnapshot and each.version == old for each in gc.get_objects())
 
     eventually(lambda: not held())
+
+
+@pytest.fixture
+def frozen() -> Iterator[None]:
+    """As in a server, once it serves; tests ask for it with their workbench open."""
+    yield
+    thaw()
+
+
+@pytest.mark.usefixtures("frozen")
+def test_what_a_replaced_version_held_is_let_go_in_a_server_without_a_search_for_garbage(bench: Workbench) -> None:
+    add(bench, 1)
+    old = reindex(bench, built_by="test").manifest.version
+    bench.follower.start()
+    eventually(lambda: served_version(bench) == old)
+    freeze_what_stays()
+    gc.disable()
+    try:
+        new = reindex(bench, built_by="test").manifest.version
+        eventually(lambda: served_version(bench) == new)
+        thaw()
+        held = [each for each in gc.get_objects() if type(each) is IndexSnapshot and each.version == old]
+    finally:
+        gc.enable()
+    assert held == []
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_replaced_model_is_let_go_in_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "RETIRED_BATCHER_S", 0.0)
+    settings = settings_of(tmp_path, weights_dir=install_variant(ROOT / "weights", tmp_path / "weights"))
+    with open_workbench(settings) as bench:
+        add(bench, 1)
+        reindex(bench, built_by="test")
+        bench.follower.poll()
+        old = weakref.ref(bench.follower.serving.current().batcher.encoder)
+        weights = weakref.ref(next(old()._model.towers.parameters()))  # type: ignore[union-attr]
+        freeze_what_stays()
+        reindex(bench, model="variant", built_by="test")
+        for _ in range(2):
+            bench.follower.poll()
+        assert bench.follower.serving.current().batcher.encoder.name == "variant"
+        assert old() is None
+        assert weights() is None
+        assert gc.get_freeze_count() > 0
