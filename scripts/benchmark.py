@@ -45,6 +45,10 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="How often the sides alternate.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 5.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes of the service.")] = 1,
+    cached_pictures: Annotated[
+        int,
+        typer.Option(min=1, help="Pictures that the service remembers: its memory grows until so many came."),
+    ] = 50_000,
     overload: Annotated[
         float, typer.Option(min=0, help="Minutes of four times the load that it can take, after the rest; 0 is none.")
     ] = 0.0,
@@ -75,6 +79,7 @@ def main(
             rounds=rounds,
             seconds=seconds,
             workers=workers,
+            cached_pictures=cached_pictures,
             overload_s=60 * overload,
         )
         with progress_bar() as progress:

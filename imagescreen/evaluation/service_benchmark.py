@@ -52,6 +52,7 @@ class Plan:
     rounds: int
     seconds: float
     workers: int
+    cached_pictures: int = 50_000
     overload_s: float = 0.0
 
 
@@ -85,7 +86,7 @@ def measure(plan: Plan, progress: Progress) -> Figures:
         photos.mkdir()
         for number, photo in enumerate(plan.photos):
             (photos / f"{number:05d}.jpg").write_bytes(photo)
-        (service,) = stack.enter_context(deployment.servers(1, workers=str(plan.workers), **SETTINGS))
+        (service,) = stack.enter_context(deployment.servers(1, **_settings(plan)))
         straight_url = stack.enter_context(_straightforward(plan))
         bare = stack.enter_context(_bare(plan, photos))
         told = bare("")
@@ -111,6 +112,10 @@ def measure(plan: Plan, progress: Progress) -> Figures:
             )
             progress("overloading", 1, 1)
     return figures
+
+
+def _settings(plan: Plan) -> dict[str, str]:
+    return SETTINGS | {"workers": str(plan.workers), "cached_pictures": str(plan.cached_pictures)}
 
 
 def _recorded(deployment: Deployment, part: str) -> int:

@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass, replace
 from io import BytesIO
 
+import msgspec
 from cachetools import LRUCache
 from PIL import (
     AvifImagePlugin,
@@ -73,8 +74,7 @@ class PictureLimits:
     min_side: int
 
 
-@dataclass(frozen=True, slots=True)
-class PictureHeader:
+class PictureHeader(msgspec.Struct, frozen=True, gc=False):
     """What is known of a picture before it is decoded; `width` and `height` in pixels, as displayed."""
 
     sha256: str

@@ -32,13 +32,14 @@ class KnownHashes:
     def __init__(self, database: Database, reader: PictureReader, hasher: PdqHasher, *, max_pictures: int) -> None:
         self._database = database
         self._reader = reader
-        self._known: LRUCache[str, PictureHash] = LRUCache(max_pictures)
+        # As bytes, which the search for garbage passes by.
+        self._known: LRUCache[str, bytes] = LRUCache(max_pictures)
         self._lock = threading.Lock()
         self.hasher = hasher
 
     def note(self, sha256: str, found: PictureHash) -> None:
         with self._lock:
-            self._known[sha256] = found
+            self._known[sha256] = to_blob(found)
 
     def of(
         self, pictures: Sequence[tuple[PictureHeader, bytes]], *, reduce_to: int
@@ -50,9 +51,10 @@ class KnownHashes:
         scale a bit or two would be others.
         """
         with self._lock:
-            found: dict[str, PictureHash | PictureProblem] = {
-                header.sha256: self._known[header.sha256] for header, _ in pictures if header.sha256 in self._known
-            }
+            known = {header.sha256: self._known.get(header.sha256) for header, _ in pictures}
+        found: dict[str, PictureHash | PictureProblem] = {
+            sha256: from_blob(blob) for sha256, blob in known.items() if blob is not None
+        }
         missing = {header.sha256: (header, data) for header, data in pictures if header.sha256 not in found}
         if missing:
             found |= self._stored(list(missing))

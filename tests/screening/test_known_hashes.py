@@ -53,7 +53,9 @@ def test_a_picture_is_hashed_once_and_never_again_in_another_process(store: Stor
     header = new_reader(store.settings).header(data)
     (first,) = known.of([(header, data)], reduce_to=128)
     assert isinstance(first, PictureHash)
-    assert known.of([(header, data)] * 2, reduce_to=128) == [first, first]
+    for again in known.of([(header, data)] * 2, reduce_to=128):
+        assert isinstance(again, PictureHash)
+        assert to_blob(again) == to_blob(first)
     assert hasher.hashed == 1
 
     policy = read_policy(None)
