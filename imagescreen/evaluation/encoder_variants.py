@@ -147,7 +147,7 @@ def _children(chosen: argparse.Namespace) -> None:
             command = [sys.executable, "-m", __spec__.name, "one", "--model", chosen.model]
             command += ["--weights-dir", str(chosen.weights_dir), "--seconds", str(chosen.seconds)]
             command += ["--torch-threads", str(torch_threads), "--decoders", str(decoders), "--dtype", chosen.dtype]
-            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)  # noqa: S603
             told = json.loads(done.stdout.splitlines()[-1])
             row = [torch_threads, decoders, waiting, *(f"{value:.1f}" for value in told.values())]
             print("| " + " | ".join(map(str, row)) + " |", flush=True)  # noqa: T201
