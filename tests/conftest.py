@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from filelock import FileLock
 
 from imagescreen.jobs.first_start import prepare_sample
 from imagescreen.jobs.workbench import Workbench, open_workbench
@@ -111,12 +112,25 @@ def wait_until_ready(service: Service, path: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The sample catalogue, enrolled, calibrated and indexed by the real job. Copy it, do not change it."""
-    home = tmp_path_factory.mktemp("sample")
+    if worker_id == "master":
+        home = tmp_path_factory.mktemp("sample")
+        _make_sample(home)
+        return home
+    # Whichever of the workers needs it first makes it for all.
+    home = tmp_path_factory.getbasetemp().parent / "sample"
+    with FileLock(home.with_suffix(".lock")):
+        if not home.exists():
+            unfinished = home.with_suffix(".unfinished")
+            _make_sample(unfinished)
+            unfinished.rename(home)
+    return home
+
+
+def _make_sample(home: Path) -> None:
     with open_workbench(settings_of(home)) as bench:
         prepare_sample(bench)
-    return home
 
 
 def settings_of(home: Path, **settings: object) -> Settings:

@@ -73,7 +73,7 @@ def screen(service: Service, picture: bytes) -> Json:
 
 
 def match_of(answer: Json, reference_id: str) -> Json | None:
-    return next((one for one in answer["pictures"][0]["matches"] if one["reference_id"] == reference_id), None)
+    return next((one for one in answer["pictures"][0].get("matches", []) if one["reference_id"] == reference_id), None)
 
 
 def codes_of(answer: Json, reference_id: str) -> list[str]:
