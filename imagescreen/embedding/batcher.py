@@ -1,6 +1,7 @@
 """Pictures of concurrent callers share the encoder's batches."""
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -99,7 +100,9 @@ class Batcher:
                 )
             self._queue.extend(_Picture(job, position) for position in range(len(job.pictures)))
             self._wake()
-        job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
+        # Weakly, or each future would hold itself, and only a search for garbage would let it and its vectors go.
+        given_up = weakref.ref(job)
+        job.future.add_done_callback(lambda future: self._forget(given_up()) if future.cancelled() else None)
         return job.future
 
     def probe(self, picture: Pixels) -> "Future[Vectors]":
@@ -147,7 +150,8 @@ class Batcher:
                 worker.start()
         self._changed.notify()
 
-    def _forget(self, job: _Job) -> None:
+    def _forget(self, job: _Job | None) -> None:
+        """Nothing, when the job is gone already."""
         with self._changed:
             self._queue = deque(picture for picture in self._queue if picture.job is not job)
 

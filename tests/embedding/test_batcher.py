@@ -1,6 +1,8 @@
+import gc
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -188,6 +190,22 @@ def test_poisoned_picture_never_fails_its_neighbours(
         assert np.allclose(after.result(WAIT_S), mini.encode(np.stack(pictures[3:4])), atol=1e-5)
         assert batcher.alive
         assert batcher.embed(pictures[:1]).shape == (1, encoder.dimension)
+
+
+def test_what_was_embedded_is_let_go_without_a_search_for_garbage(mini: Encoder, pictures: list[Pixels]) -> None:
+    with Batcher(mini, max_batch=8, max_waiting=50) as batcher:
+        gc.collect()
+        gc.disable()
+        try:
+            future = batcher.submit(pictures[:2])
+            assert len(future.result(WAIT_S)) == 2
+            held = weakref.ref(future)
+            del future
+            # The worker's own hold of its last batch ends with the next one.
+            batcher.embed(pictures[2:3])
+            assert held() is None
+        finally:
+            gc.enable()
 
 
 class FailingTowers:
