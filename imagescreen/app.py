@@ -75,21 +75,26 @@ def _lifespan(settings: Settings, opened: Workbench | None) -> Any:
             tasks.start_soon(_keep_observed, metrics, bench)
             freeze_what_stays()
             stack.callback(thaw)
-            served = bench.follower.serving.current()
-            log.info(
-                "serving",
-                model=served.batcher.encoder.name,
-                fingerprint=served.snapshot.fingerprint,
-                device=served.batcher.encoder.device,
-                dtype=served.batcher.encoder.dtype,
-                index_version=served.snapshot.version,
-                references=served.snapshot.reference_count,
-                policy=bench.policy.version,
-                problem=bench.follower.serving.problem,
-            )
+            _log_serving(bench)
             yield
 
     return lifespan
+
+
+def _log_serving(bench: Workbench) -> None:
+    # On its own: what the application itself referred to would be held until it ends.
+    served = bench.follower.serving.current()
+    structlog.get_logger("imagescreen.app").info(
+        "serving",
+        model=served.batcher.encoder.name,
+        fingerprint=served.snapshot.fingerprint,
+        device=served.batcher.encoder.device,
+        dtype=served.batcher.encoder.dtype,
+        index_version=served.snapshot.version,
+        references=served.snapshot.reference_count,
+        policy=bench.policy.version,
+        problem=bench.follower.serving.problem,
+    )
 
 
 async def _keep_observed(metrics: Metrics, bench: Workbench) -> None:

@@ -25,7 +25,7 @@ from rich.progress import (
 from rich.text import Text
 
 from imagescreen.errors import ImagescreenError, WrongUse
-from imagescreen.runtime import OPENMP_WAITING, keep_freed_memory
+from imagescreen.runtime import keep_freed_memory, let_threads_wait_briefly
 
 DONE, SOME_REJECTED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -39,8 +39,7 @@ def new_app(**options: Any) -> typer.Typer:
 
 def run(app: typer.Typer) -> None:
     """Runs a script. A problem is one line on standard error and exit code 2 (wrong use) or 1, never a traceback."""
-    for name, value in OPENMP_WAITING.items():
-        os.environ.setdefault(name, value)
+    let_threads_wait_briefly()
     keep_freed_memory()
     quiet_logs()
     try:

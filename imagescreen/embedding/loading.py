@@ -128,8 +128,8 @@ class Scaling:
 def _to_pixels(
     entry: ModelEntry, preprocessing: Preprocessing, transform: "Callable[[Image.Image], torch.Tensor]"
 ) -> Callable[[Image.Image], Pixels]:
-    """The same transform without its last steps, which `Scaling` does: together they give the same to the last bit,
-    which is checked here on the built-in test picture.
+    """The same transform without its last steps, which `Scaling` does: together they give the same, on a processor to
+    the last bit, which is checked here on the built-in test picture.
     """
     steps: list[Callable[[Image.Image], Image.Image]] = getattr(transform, "transforms", [])[:-2]
 

@@ -8,9 +8,11 @@ Compiling itself was measured to be slower (docs/performance.md), and would need
 
 from typing import Any
 
+import structlog
 import torch
 from torch import Tensor, nn
 
+_LOG = structlog.get_logger("imagescreen.embedding")
 _OPERATORS = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
 
 
@@ -48,10 +50,10 @@ class PackedBlock(nn.Module):
         self._activation: nn.Module = nn.Identity() if fused else block.mlp.gelu
         self._narrow = _Linear(block.mlp.c_proj.weight, block.mlp.c_proj.bias)
 
-    def forward(self, state: Tensor, *_keys: None, attn_mask: None = None) -> Tensor:
+    def forward(self, state: Tensor, k_x: None = None, v_x: None = None, attn_mask: None = None) -> Tensor:
         """(n, tokens, width) -> the same shape; every token sees every other."""
-        if attn_mask is not None:
-            raise ValueError("packed blocks know no mask")
+        if k_x is not None or v_x is not None or attn_mask is not None:
+            raise ValueError("packed blocks know no keys of others and no mask")
         state = self._out.added_to(state, self._attend(self._norm_1(state)))
         return self._narrow.added_to(state, self._activation(self._widen(self._norm_2(state))))
 
@@ -82,9 +84,28 @@ class _Linear:
 
 
 def _supported() -> bool:
+    """Whether the operators are there, and compute what they are thought to: they may change with any torch."""
     if not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS):
         return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    generator = torch.Generator().manual_seed(0)
+    x, weight, other = (torch.randn(16, 16, generator=generator).bfloat16() for _ in range(3))
+    bias = other[0]
+    product = nn.functional.linear(x.float(), weight.float(), bias.float())
+    expected = (product, nn.functional.gelu(product), product + other.float())
+    try:
+        linear = _Linear(weight, bias)
+        found = (linear(x), _Linear(weight, bias, gelu=True)(x), linear.added_to(other, x))
+        same = all(
+            torch.allclose(one.float(), two, rtol=0.02, atol=0.05) for one, two in zip(found, expected, strict=True)
+        )
+    except (RuntimeError, TypeError) as error:
+        _LOG.warning("blocks_not_packed", error=str(error))
+        return False
+    if not same:
+        _LOG.warning("blocks_not_packed", error="torch's operators compute something else")
+    return same
 
 
 def _is_plain(block: Any) -> bool:

@@ -28,7 +28,6 @@ from imagescreen.references.hash_following import HashFollowing
 from imagescreen.references.heartbeat import Heartbeat
 from imagescreen.references.loading import MAX_TURN_WAIT_S, BackgroundLoading, Refused, loading_turn
 from imagescreen.references.word_following import WordFollowing
-from imagescreen.runtime import let_go_of_what_was_replaced
 from imagescreen.serving.loader import Loader
 from imagescreen.serving.state import BUILD_COMMAND, Served, Serving
 
@@ -338,7 +337,3 @@ class Follower:
         self._retired = [item for item in self._retired if item not in old]
         for _, batcher in old:
             batcher.close()
-        if old:
-            # With the last that refers to the model.
-            del old, _, batcher
-            let_go_of_what_was_replaced()

@@ -72,5 +72,8 @@ def test_a_mask_is_refused_rather_than_forgotten() -> None:
     visual = tower().to(torch.bfloat16)
     pack_blocks(visual)
     block = visual.get_submodule("transformer.resblocks.0")
+    state, mask = torch.zeros(1, 4, WIDTH, dtype=torch.bfloat16), torch.zeros(4, 4)
     with pytest.raises(ValueError, match="no mask"):
-        block(torch.zeros(1, 4, WIDTH, dtype=torch.bfloat16), attn_mask=torch.zeros(4, 4))
+        block(state, attn_mask=mask)
+    with pytest.raises(ValueError, match="no mask"):
+        block(state, None, None, mask)

@@ -5,9 +5,13 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
+from anyio import to_thread
+from litestar import Litestar
 from sqlalchemy import select, update
 
+from imagescreen.app import _lifespan
 from imagescreen.database.tables import ReferencePictureRow, ReferenceVectorRow
 from imagescreen.errors import IndexUnavailable
 from imagescreen.jobs.reindex import reindex
@@ -290,21 +294,37 @@ def test_what_a_replaced_version_held_is_let_go_in_a_server_without_a_search_for
     assert held == []
 
 
-@pytest.mark.usefixtures("frozen")
-def test_a_replaced_model_is_let_go_in_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replaced_model_and_its_version_are_let_go_in_a_server_without_a_search_for_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(follower, "RETIRED_BATCHER_S", 0.0)
     settings = settings_of(tmp_path, weights_dir=install_variant(ROOT / "weights", tmp_path / "weights"))
+
+    def switched(bench: Workbench) -> None:
+        assert gc.get_freeze_count() > 0
+        served = bench.follower.serving.current()
+        old = served.snapshot.version
+        encoder = weakref.ref(served.batcher.encoder)
+        weights = weakref.ref(next(served.batcher.encoder._model.towers.parameters()))  # type: ignore[attr-defined]
+        served.batcher.embed([served.batcher.encoder.test_input()])
+        del served
+        gc.disable()
+        try:
+            reindex(bench, model="variant", built_by="test")
+            eventually(lambda: encoder() is None)
+            assert weights() is None
+            thaw()
+            assert not any(type(each) is IndexSnapshot and each.version == old for each in gc.get_objects())
+        finally:
+            gc.enable()
+        assert bench.follower.serving.current().batcher.encoder.name == "variant"
+
+    async def serve(bench: Workbench) -> None:
+        async with _lifespan(settings, bench)(Litestar([])):
+            await to_thread.run_sync(switched, bench)
+
     with open_workbench(settings) as bench:
         add(bench, 1)
         reindex(bench, built_by="test")
         bench.follower.poll()
-        old = weakref.ref(bench.follower.serving.current().batcher.encoder)
-        weights = weakref.ref(next(old()._model.towers.parameters()))  # type: ignore[union-attr]
-        freeze_what_stays()
-        reindex(bench, model="variant", built_by="test")
-        for _ in range(2):
-            bench.follower.poll()
-        assert bench.follower.serving.current().batcher.encoder.name == "variant"
-        assert old() is None
-        assert weights() is None
-        assert gc.get_freeze_count() > 0
+        anyio.run(serve, bench)
