@@ -46,9 +46,9 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.1, help="Length of one measurement.")] = 5.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes of the service.")] = 1,
     cached_pictures: Annotated[
-        int,
-        typer.Option(min=1, help="Pictures that the service remembers: its memory grows until so many came."),
-    ] = 50_000,
+        int | None,
+        typer.Option(min=1, help="Pictures that the service remembers, in place of its own default."),
+    ] = None,
     overload: Annotated[
         float, typer.Option(min=0, help="Minutes of four times the load that it can take, after the rest; 0 is none.")
     ] = 0.0,

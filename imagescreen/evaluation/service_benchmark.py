@@ -52,7 +52,7 @@ class Plan:
     rounds: int
     seconds: float
     workers: int
-    cached_pictures: int = 50_000
+    cached_pictures: int | None = None
     overload_s: float = 0.0
 
 
@@ -115,7 +115,8 @@ def measure(plan: Plan, progress: Progress) -> Figures:
 
 
 def _settings(plan: Plan) -> dict[str, str]:
-    return SETTINGS | {"workers": str(plan.workers), "cached_pictures": str(plan.cached_pictures)}
+    chosen = {} if plan.cached_pictures is None else {"cached_pictures": str(plan.cached_pictures)}
+    return SETTINGS | {"workers": str(plan.workers)} | chosen
 
 
 def _recorded(deployment: Deployment, part: str) -> int:

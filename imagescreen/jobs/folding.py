@@ -26,7 +26,9 @@ FIRST_RETRY_S = 30.0
 LAST_RETRY_S = 3600.0
 """After a failure it is tried again after the first, then after twice as long each time, up to the last."""
 
-_LOCK = ".folding"
+LOCK_FILE = ".folding"
+"""In the folder of the versions; who folds holds it."""
+
 _END_S = 10.0
 
 
@@ -139,7 +141,7 @@ class Folding:
         """An open file that holds the lock among all processes, or None when another one has it."""
         folder = self._settings.index_dir / "versions"
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,6 @@
 """Rounds of torture: everything at work at once, something is killed, and then every promise is checked."""
 
+import fcntl
 import os
 import random
 import shutil
@@ -8,13 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 import httpx
 
-from imagescreen.database.files import PictureFiles
+from imagescreen.jobs.folding import LOCK_FILE
 from imagescreen.jobs.tidy import ORPHAN_AGE
 from tests.torture import moments
 from tests.torture.checks import check_disk, check_service, leftovers
@@ -127,14 +127,9 @@ class Torture:
     def tidy(self) -> None:
         """What killed processes left is cleaned up by the next build, once it is old enough to be nobody's."""
         self._deployment.ready()
-        pictures = self._home / "data" / "pictures"
-        _hours_pass(pictures)
+        with self._no_folding():
+            _hours_pass(self._home / "data" / "pictures")
         self._build()
-        if leftovers(self._home):
-            # A build of the server's that was under way has noted until when it looked, by the real clock, which is
-            # later than the files that were made older here: that is taken back, and the next build looks again.
-            PictureFiles(pictures).note_tidied(datetime.fromtimestamp(0, UTC))
-            self._build()
         # The server may be building as well.
         eventually(
             lambda: not leftovers(self._home),
@@ -238,6 +233,15 @@ class Torture:
             for number, part in enumerate(offer.pictures):
                 (folder / f"{number}.jpg").write_bytes(part.data)
             self._world.offered[offer.title] = offer
+
+    @contextmanager
+    def _no_folding(self) -> Iterator[None]:
+        """While no server builds: a build that is under way notes by the clock until when it has looked for leftovers,
+        and files that only now became older than that would be passed by for ever, as real ones never are.
+        """
+        with (self._deployment.versions_dir / LOCK_FILE).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _build(self) -> None:
         self._finished(Script.REINDEX, self._deployment.start(Script.REINDEX))
