@@ -24,14 +24,14 @@ def pack_blocks(visual: nn.Module) -> int:
     the model's test vector as everything else is.
     """
     blocks = getattr(getattr(visual, "transformer", None), "resblocks", None)
-    if not isinstance(blocks, nn.ModuleList) or not _supported():
+    if not isinstance(blocks, nn.ModuleList):
         return 0
-    packed = 0
-    for place, block in enumerate(blocks):
-        if _is_plain(block):
-            blocks[place] = PackedBlock(block)
-            packed += 1
-    return packed
+    plain = [place for place, block in enumerate(blocks) if _is_plain(block)]
+    if not plain or not _supported():
+        return 0
+    for place in plain:
+        blocks[place] = PackedBlock(blocks[place])
+    return len(plain)
 
 
 class PackedBlock(nn.Module):
