@@ -1,12 +1,14 @@
 """Load over HTTP: clients that send when they have the last answer, or requests that are sent when they are due."""
 
+import gc
 import http.client
 import math
 import resource
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -86,6 +88,19 @@ class LoadResult:
 def percentile(values: Sequence[float], percent: float) -> float:
     """NaN when there are none."""
     return float(np.percentile(values, percent)) if values else math.nan
+
+
+@contextmanager
+def without_search_for_garbage() -> Iterator[None]:
+    """In a process that has loaded torch it stops every client for a third of a second and more, which would be
+    measured as the service's latency.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def run_load(

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from imagescreen.database.tables import ScreeningRow
 from imagescreen.evaluation.deployment import Deployment, ended_after, free_port
-from imagescreen.evaluation.http_load import LoadResult, Request, form, run_load
+from imagescreen.evaluation.http_load import LoadResult, Request, form, run_load, without_search_for_garbage
 from imagescreen.evaluation.listing_photos import as_another_file
 from imagescreen.evaluation.overload import Overload, measure_overload
 from imagescreen.evaluation.reindex_benchmark import BenchmarkFailed
@@ -78,7 +78,7 @@ class Figures:
 def measure(plan: Plan, progress: Progress) -> Figures:
     """Starts the service, the straightforward one and the bare parts on loopback, and measures them in turn."""
     figures = Figures()
-    with ExitStack() as stack:
+    with without_search_for_garbage(), ExitStack() as stack:
         deployment = Deployment(plan.home, plan.scripts, plan.weights_dir, plan.model)
         deployment.fill(plan.references, progress)
         deployment.run("reindex.py", **SETTINGS)
