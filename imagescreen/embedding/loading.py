@@ -129,21 +129,24 @@ def _to_pixels(
     entry: ModelEntry, preprocessing: Preprocessing, transform: "Callable[[Image.Image], torch.Tensor]"
 ) -> Callable[[Image.Image], Pixels]:
     """The same transform without its last steps, which `Scaling` does: together they give the same, on a processor to
-    the last bit, which is checked here on the built-in test picture.
+    the last bit, which is checked here on the built-in test picture. But for the resize, which is `Resampling`'s.
     """
+    from imagescreen.embedding.resampling import Resampling
+
     steps: list[Callable[[Image.Image], Image.Image]] = getattr(transform, "transforms", [])[:-2]
+    resampling = Resampling(preprocessing)
 
     def run(image: Image.Image) -> Pixels:
         for step in steps:
             image = step(image)
         return np.array(image)
 
-    picture = draw_test_picture()
+    picture = resampling(draw_test_picture())
     pixels = run(picture)
     scaled = Scaling(preprocessing, dtype=DType.FLOAT32, device="cpu")(pixels[np.newaxis])
     if not np.array_equal(scaled[0].numpy(), transform(picture).numpy()):
         raise BrokenModel(f"open_clip's transform for {entry.name!r} does not end in scaling and normalising.")
-    return run
+    return lambda image: run(resampling(image))
 
 
 def _load_tokenizer(entry: ModelEntry, config: ModelConfig, location: str) -> tuple[Tokenizer | None, str | None]:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from imagescreen.embedding.libraries import import_open_clip
-from imagescreen.embedding.packed import PackedBlock, pack_blocks
+from imagescreen.embedding.packed import PackedBlock, PackedPatches, pack_blocks
 
 SIDE, WIDTH, LAYERS = 64, 128, 3
 
@@ -65,6 +65,32 @@ def test_blocks_of_another_kind_stay_as_they_are() -> None:
 def test_float32_and_trunks_of_convolutions_stay_as_they_are() -> None:
     assert pack_blocks(tower()) == 0
     assert pack_blocks(nn.Sequential(nn.Conv2d(3, 8, 3)).to(torch.bfloat16)) == 0
+
+
+@needs_bfloat16
+@pytest.mark.parametrize(("side", "patch", "bias"), [(64, 16, False), (64, 16, True), (70, 16, False), (28, 14, False)])
+def test_packed_patches_are_those_of_the_convolution(side: int, patch: int, bias: bool) -> None:
+    torch.manual_seed(1)
+    convolution = nn.Conv2d(3, 32, patch, patch, bias=bias).requires_grad_(False)
+    half = nn.Conv2d(3, 32, patch, patch, bias=bias).requires_grad_(False).to(torch.bfloat16)
+    half.load_state_dict(convolution.state_dict())
+    images = torch.randn(3, 3, side, side)
+    with torch.inference_mode():
+        expected = convolution(images).flatten(2)
+        found = PackedPatches(half)(images.bfloat16().to(memory_format=torch.channels_last))
+    assert found.shape == expected.shape
+    assert torch.allclose(found.float(), expected, rtol=0.02, atol=0.02)
+
+
+@needs_bfloat16
+def test_only_patches_that_do_not_overlap_are_packed() -> None:
+    visual: Any = tower().to(torch.bfloat16)
+    pack_blocks(visual)
+    assert type(visual.conv1) is PackedPatches
+    overlapping: Any = tower().to(torch.bfloat16)
+    overlapping.conv1.padding = (1, 1)
+    pack_blocks(overlapping)
+    assert type(overlapping.conv1) is nn.Conv2d
 
 
 @needs_bfloat16
