@@ -32,14 +32,14 @@ def pack_blocks(visual: nn.Module) -> int:
         return 0
     for place in plain:
         blocks[place] = PackedBlock(blocks[place])
-    if _is_plain_patching(visual.conv1):
+    if _is_plain_patching(getattr(visual, "conv1", None)):
         visual.conv1 = PackedPatches(visual.conv1)
     return len(plain)
 
 
 class PackedPatches(nn.Module):
-    """The first layer of a vision transformer, a convolution whose patches do not overlap, as one multiplication: torch
-    takes three times as long for it as a convolution when there is one picture.
+    """The first layer of a vision transformer, a convolution whose patches do not overlap, as one multiplication: as a
+    convolution it takes torch seven times as long for one picture, and three times for eight.
     """
 
     def __init__(self, convolution: Any) -> None:
@@ -118,10 +118,11 @@ def _supported() -> bool:
     x, weight, other = (torch.randn(16, 16, generator=generator).bfloat16() for _ in range(3))
     bias = other[0]
     product = nn.functional.linear(x.float(), weight.float(), bias.float())
-    expected = (product, nn.functional.gelu(product), product + other.float())
+    expected = (product, nn.functional.gelu(product), product + other.float(), product - bias.float())
     try:
         linear = _Linear(weight, bias)
-        found = (linear(x), _Linear(weight, bias, gelu=True)(x), linear.added_to(other, x))
+        fused, unbiased = _Linear(weight, bias, gelu=True), _Linear(weight, None)
+        found = (linear(x), fused(x), linear.added_to(other, x), unbiased(x))
         same = all(
             torch.allclose(one.float(), two, rtol=0.02, atol=0.05) for one, two in zip(found, expected, strict=True)
         )
