@@ -13,7 +13,7 @@ import msgspec
 from imagescreen.embedding.model_config import ModelConfig
 from imagescreen.embedding.registry import CONFIG_FILE, WEIGHTS_FILE
 
-PREPROCESSING_VERSION = 1
+PREPROCESSING_VERSION = 2
 """Version of the whole way from a picture's bytes to the model's input: decoding and resizing together.
 
 Raise it with any change there that moves vectors, in this room or where pictures are decoded: a picture decoded at a

@@ -6,7 +6,6 @@ from imagescreen.pictures.pdq import MAX_DISTANCE as MAX_PDQ_DISTANCE
 from imagescreen.pictures.pdq import MIN_QUALITY as MIN_PDQ_QUALITY
 from imagescreen.pictures.pdq import PDQ_BYTES, PdqHasher, PictureHash
 from imagescreen.pictures.reader import (
-    DECODING_VERSION,
     Picture,
     PictureHeader,
     PictureLimits,
@@ -14,7 +13,6 @@ from imagescreen.pictures.reader import (
 )
 
 __all__ = [
-    "DECODING_VERSION",
     "MAX_PDQ_DISTANCE",
     "MIN_PDQ_QUALITY",
     "PDQ_BYTES",

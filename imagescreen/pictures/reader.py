@@ -34,9 +34,6 @@ from imagescreen.pictures.containers.png import check_complete
 from imagescreen.pictures.formats import PictureFormat, sniff
 from imagescreen.pictures.information import is_low_information
 
-# Part of a model's fingerprint: raise it whenever other pixels come out for the same bytes, by more than rounding.
-DECODING_VERSION = 1
-
 # What a decoder may allocate beyond the displayed pixels: alpha planes, gain maps, thumbnails, tiles at the edge.
 _MAX_DECODED_RATIO = 2
 _REMEMBERED_HEADERS = 10_000  # in some 5 MB
