@@ -26,6 +26,8 @@ EPILOG = """
     .venv/bin/python scripts/train_mini.py photos/ teachers/ run/ --trunk resnet10t --side 128 --passes 20 --batch 128
     --views 2 --mixtures 2
 
+    .venv/bin/python scripts/train_mini.py photos/ teachers/ finish/ --start run/weights/NAME --name NAME-2
+
     .venv/bin/python scripts/train_mini.py shop/ teachers/ run/ --no-measure --licence "photos=CC0, our own"
 
 Exit codes: 0 trained, or stopped after --minutes; 1 something is broken; 2 wrong use; 130 interrupted.
@@ -38,6 +40,9 @@ def main(
     teachers: Annotated[Path, typer.Argument(help="Folder of the teachers' weights.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="Where the run is kept: its state and the model.", show_default=False)],
     *,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of a model to finish: its weights, a shorter recipe, milder edits.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the model.")] = BUILT_IN_MODEL,
     trunk: Annotated[str | None, typer.Option(help="timm architecture of the picture side.")] = None,
     side: Annotated[
@@ -48,6 +53,13 @@ def main(
     batch: Annotated[int | None, typer.Option(min=8, help="Pictures of a batch.")] = None,
     views: Annotated[int | None, typer.Option(min=1, help="Clean crops that the teachers see of a picture.")] = None,
     mixtures: Annotated[int | None, typer.Option(min=1, help="Mixtures that they see of a picture.")] = None,
+    cut_outs: Annotated[
+        int | None, typer.Option(min=1, help="Cut-outs on white that they see of a picture, with --start.")
+    ] = None,
+    keep: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the weights of --start in what is written; can be changed after."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train; auto takes CUDA when it is there.")] = Device.AUTO,
     minutes: Annotated[float, typer.Option(min=0, help="Stop after so long, to go on later; 0 is never.")] = 0,
@@ -67,21 +79,24 @@ def main(
     from imagescreen.evaluation.training import run as runs
     from imagescreen.evaluation.training.measure import check_measurable
     from imagescreen.evaluation.training.place import Place, Stage, State
-    from imagescreen.evaluation.training.recipe import Recipe
+    from imagescreen.evaluation.training.recipe import Recipe, finishing
+    from imagescreen.evaluation.training.start import start_from
     from imagescreen.evaluation.training.teachers import Teachers
 
-    usual = Recipe()
+    built = Recipe(name=name, seed=seed)
+    built = replace(built, trunk=trunk or built.trunk, side=side or built.side, dimension=dimension or built.dimension)
+    if start is None and (cut_outs is not None or keep is not None):
+        raise WrongUse("--cut-outs and --keep are for a model that is finished: give --start")
+    begun = None if start is None else start_from(start, built)
+    usual = built if begun is None else finishing(built, begun.told)
     recipe = replace(
         usual,
-        name=name,
-        trunk=trunk or usual.trunk,
-        side=side or usual.side,
-        dimension=dimension or usual.dimension,
         passes=passes or usual.passes,
         batch=batch or usual.batch,
         views=views or usual.views,
         mixtures=mixtures or usual.mixtures,
-        seed=seed,
+        cut_outs=cut_outs or usual.cut_outs,
+        kept_share=usual.kept_share if keep is None else keep,
     )
     torch.set_num_threads(thread_count(threads))
     place = Place(folder, resolve_device(device), stop_after_s=60 * minutes if minutes else float("inf"))
@@ -102,7 +117,7 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     with progress_bar() as progress:
         pictures = runs.read_pictures(photo_set, recipe, progress)
-    outcome = runs.train(pictures, taught, recipe, place, tell, licences=licences)
+    outcome = runs.train(pictures, taught, recipe, place, tell, start=begun, licences=licences)
     if not isinstance(outcome, runs.Outcome):
         out.print(f"stopped after {outcome.seconds / 60:.1f} minutes in all; the same command goes on")
         return

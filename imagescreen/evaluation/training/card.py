@@ -95,11 +95,13 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
         f"{len(subject.rows):,} to train on; {len(names)} class names in {len(PHRASES)} phrasings each",
     )
     yield "length", f"{r.passes} passes, {done.steps:,} steps of {r.batch} pictures in two edited views each"
-    yield (
-        "teachers see",
-        f"{r.views} clean crops of each picture and {r.mixtures} mixtures of it with another one, which are "
-        f"{r.mixed_share:.0%} of a batch; their unit vectors side by side, reduced to {r.dimension} by PCA",
-    )
+    if r.started_from:
+        kept = f"; {r.kept_share:.0%} of the weights are its own still" if r.kept_share else ""
+        yield "started from", r.started_from + kept
+    yield "teachers see", _teachers_see(r)
+    if r.frozen:
+        norms = ", and of all batch norms the statistics" if r.frozen_norms else ""
+        yield "kept as they were", f"{', '.join(r.frozen)} of the picture side{norms}"
     yield (
         "losses",
         f"cosine to the teachers' vector (weight {r.cosine_weight:g}); similarities to the batch's teachers' vectors "
@@ -111,6 +113,19 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
         "optimiser",
         f"AdamW, learning rate {r.learning_rate:g}, weight decay {r.weight_decay:g}; linear warm-up over "
         f"{r.warmup_share:.0%} of the steps, then half a cosine; weights averaged with decay {r.average_decay:g}",
+    )
+
+
+def _teachers_see(r: Recipe) -> str:
+    on_white = f", {r.cut_outs} cut-outs of it on white ({r.cut_out_share:.0%} of a batch)" if r.cut_outs else ""
+    mapped = (
+        f"under a linear map to {r.dimension} that is fitted to the class names"
+        if r.fitted_to_labels
+        else f"reduced to {r.dimension} by PCA"
+    )
+    return (
+        f"{r.views} clean crops of each picture, the first of the whole{on_white}, and {r.mixtures} mixtures of it "
+        f"with another one ({r.mixed_share:.0%} of a batch); their unit vectors side by side, {mapped}"
     )
 
 
@@ -128,6 +143,8 @@ def _edits(e: Edits) -> Iterator[tuple[str, str]]:
     yield "contrast", _range(e.contrast)
     yield "saturation", _range(e.saturation)
     yield "tint of each channel", f"{e.tint:.0%}"
+    if e.sharpening_share:
+        yield "sharpening", f"{e.sharpening:g} for {e.sharpening_share:.0%}"
     yield "texts and stickers", f"for {e.overlay_share:.0%}"
     yield "size", ", ".join(f"{size:g}" for size in e.sizes)
     yield "noise", f"standard deviation {e.noise:g} for {e.noise_share:.0%}"

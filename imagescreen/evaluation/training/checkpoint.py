@@ -24,8 +24,10 @@ class Origin:
     digest: str
 
     def lasting(self) -> str:
-        """All of the recipe but the number of passes: a run may be made longer or shorter while it goes."""
-        told = {name: value for name, value in asdict(self.recipe).items() if name != "passes"}
+        """All of the recipe but what changes nothing that was done: a run may be made longer or shorter while it goes,
+        and what is written of it is chosen at the end.
+        """
+        told = {name: value for name, value in asdict(self.recipe).items() if name not in ("passes", "kept_share")}
         return json.dumps(told, sort_keys=True)
 
 

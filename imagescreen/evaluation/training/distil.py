@@ -3,12 +3,14 @@
 import copy
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from imagescreen.errors import BrokenModel, WrongUse
 from imagescreen.evaluation.machine import processor
@@ -18,7 +20,15 @@ from imagescreen.evaluation.training.losses import Batch, losses
 from imagescreen.evaluation.training.names import NO_CLASS, class_name, class_names
 from imagescreen.evaluation.training.overlays import draw_overlays
 from imagescreen.evaluation.training.pictures import TrainingPictures
-from imagescreen.evaluation.training.place import Context, Place, Stage, State, Tell, stopping
+from imagescreen.evaluation.training.place import (
+    Context,
+    Place,
+    Stage,
+    State,
+    Tell,
+    multiplies_bfloat16,
+    stopping,
+)
 from imagescreen.evaluation.training.recipe import Recipe
 from imagescreen.evaluation.training.sources import source_of
 from imagescreen.evaluation.training.student import Student
@@ -27,6 +37,7 @@ from imagescreen.evaluation.training.teachers import Teachers
 from imagescreen.evaluation.training.views import Views
 
 _OVERLAYS = 400
+_BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +50,33 @@ class Trained:
     finished: bool
 
 
-def distil(pictures: TrainingPictures, teachers: Teachers, recipe: Recipe, place: Place, tell: Tell) -> Trained:
+def distil(
+    pictures: TrainingPictures,
+    teachers: Teachers,
+    recipe: Recipe,
+    place: Place,
+    tell: Tell,
+    *,
+    start: Mapping[str, Tensor] | None = None,
+) -> Trained:
     """Trains, or goes on with, the run of `recipe` in `place.folder`. Ctrl-C ends it after the step that is under way.
 
-    The `recipe` and the pictures are taken as check_recipe and check_rows want them. Raises WrongUse for a folder with
-    a run of another origin, damaged state or more passes, BrokenModel when the loss or the teachers' vectors are not
-    finite, and KeyboardInterrupt; the state that was saved last is kept.
+    `start` are the towers' weights that the recipe says it is started from. The `recipe` and the pictures are taken as
+    check_recipe and check_rows want them. Raises WrongUse for a folder with a run of another origin, damaged state or
+    more passes, BrokenModel when the loss or the teachers' vectors are not finite, and KeyboardInterrupt; the state
+    that was saved last is kept.
     """
     device = torch.device(place.device)
     torch.manual_seed(recipe.seed)
     # Edits and losses are multiplied in TF32 on CUDA: nothing here needs more.
     torch.set_float32_matmul_precision("high")
     names = class_names([row.label for row in pictures.rows])
-    student = Student(recipe, names).to(device)
+    student = Student(recipe, names)
+    if start is not None:
+        student.towers.load_state_dict(start)
+    student = student.to(device)
     student.towers.visual.to(memory_format=torch.channels_last)
+    _freeze(student, recipe)
     average = copy.deepcopy(student).requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(student, recipe), lr=recipe.learning_rate)
     origin = Origin(recipe, f"{pictures.digest()} {teachers.digest}")
@@ -66,16 +90,25 @@ def distil(pictures: TrainingPictures, teachers: Teachers, recipe: Recipe, place
     with stopping(place.stop_after_s) as stop:
         views = Views.of(pictures, recipe, device)
         context = Context(origin, place, stop, tell)
-        targets = teachers_vectors(views, teachers, context)
+        classes = _classes(pictures, names)
+        targets = teachers_vectors(views, teachers, classes, context, partial(_of_whole, average, views, recipe))
         if targets.whole:
-            run = _Run(recipe, _data(pictures, views, targets, names), student, average, optimizer)
+            run = _Run(recipe, _data(pictures, views, targets, classes), student, average, optimizer)
             done = _go_on(run, done, steps, context)
+    tensors = {name: value.detach().cpu() for name, value in average.towers.state_dict().items()}
     return Trained(
-        {name: value.detach().cpu() for name, value in average.towers.state_dict().items()},
+        tensors if start is None else _with_start(tensors, start, recipe.kept_share),
         done,
         targets.seconds + done.seconds,
         targets.whole and done.steps == steps,
     )
+
+
+def _with_start(tensors: dict[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    return {
+        name: torch.lerp(value, start[name], share) if value.is_floating_point() else value
+        for name, value in tensors.items()
+    }
 
 
 def _go_on(run: "_Run", done: Done, steps: int, context: Context) -> Done:
@@ -130,27 +163,37 @@ def described(device: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """All on the device. `of_crops` (n, v, d) and `of_mixtures` (n, m, d) float16 are the teachers' vectors."""
+    """All on the device: the `targets` of the `views`, and the place of each picture's name. `products` (n,) bool."""
 
     views: Views
-    of_crops: Tensor
-    of_mixtures: Tensor
+    targets: Targets
     classes: Tensor
     products: Tensor
 
 
-def _data(pictures: TrainingPictures, views: Views, targets: Targets, names: tuple[str, ...]) -> _Data:
-    device = views.pixels.device
+def _classes(pictures: TrainingPictures, names: tuple[str, ...]) -> Tensor:
     places = {name: number for number, name in enumerate(names)}
-    classes = [places[class_name(row.label)] if row.label != NO_CLASS else -1 for row in pictures.rows]
+    return torch.tensor([places[class_name(row.label)] if row.label != NO_CLASS else -1 for row in pictures.rows])
+
+
+def _data(pictures: TrainingPictures, views: Views, targets: Targets, classes: Tensor) -> _Data:
+    device = views.pixels.device
     products = [source_of(row.tar).products for row in pictures.rows]
-    return _Data(
-        views,
-        targets.crops.to(device),
-        targets.mixtures.to(device),
-        torch.tensor(classes, device=device),
-        torch.tensor(products, device=device),
-    )
+    return _Data(views, targets.to(device), classes.to(device), torch.tensor(products, device=device))
+
+
+def _of_whole(student: Student, views: Views, recipe: Recipe) -> Tensor:
+    """(n, d) on the processor: the student's vectors of the whole pictures, unedited."""
+    device = views.pixels.device
+    editor = Editor(recipe.edits, torch.zeros(1, 4, 8, 8, device=device), torch.Generator(device))
+    student.eval()
+    found = []
+    for first in range(0, len(views.pixels), _BATCH):
+        chosen = torch.arange(first, min(first + _BATCH, len(views.pixels)), device=device)
+        images = views.cropped(editor, chosen, torch.zeros_like(chosen), recipe.side)
+        with torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device)):
+            found.append(student(images).cpu())
+    return torch.cat(found)
 
 
 class _Run:
@@ -161,7 +204,7 @@ class _Run:
     ) -> None:
         self.recipe, self.data = recipe, data
         self.student, self.average, self.optimizer = student, average, optimizer
-        self.device = data.of_crops.device
+        self.device = data.classes.device
         self.generator = torch.Generator(self.device)
         overlays = torch.from_numpy(draw_overlays(_OVERLAYS, seed=recipe.seed)).to(self.device)
         self.editor = Editor(recipe.edits, overlays, self.generator)
@@ -170,17 +213,19 @@ class _Run:
     def step(self, step: int, steps: int) -> dict[str, Tensor]:
         """One batch. All randomness comes from the seed and the step, so a run that goes on is the same run."""
         recipe, data = self.recipe, self.data
-        self.student.train()
+        self._into_training()
         self.generator.manual_seed(recipe.seed * 1_000_003 + step)
         chosen = self._chosen(step)
-        mixed, cropped = chosen.tensor_split([round(len(chosen) * recipe.mixed_share)])
+        mixed = round(len(chosen) * recipe.mixed_share)
         with torch.no_grad():
-            views, targets = self._views(mixed, cropped)
-        classes = torch.cat((torch.full_like(mixed, -1), data.classes[cropped]))
+            views, targets, classes = self._views(
+                *chosen.tensor_split([mixed, mixed + round(len(chosen) * recipe.cut_out_share)])
+            )
         phrasing = torch.randint(
             len(self.student.tokens), (self.student.tokens.shape[1],), generator=self.generator, device=self.device
         )
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        narrow = self.device.type == "cuda" or multiplies_bfloat16(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=narrow):
             vectors = self.encode(views)
             words = self.student.words(phrasing)
         first, second = vectors.float().chunk(2)
@@ -195,21 +240,40 @@ class _Run:
         self._average(step)
         return {name: value.detach() for name, value in found.items()} | {"all": total.detach()}
 
-    def _views(self, mixed: Tensor, cropped: Tensor) -> tuple[Tensor, Tensor]:
-        """(2b, 3, s, s): all pictures of the batch edited once, then once again; (b, d): the teachers' vectors."""
+    def _into_training(self) -> None:
+        """What is frozen gets no gradients; its optimiser state stays empty."""
+        self.student.train()
+        visual, recipe = self.student.towers.visual, self.recipe
+        for name, module in visual.named_modules():
+            if isinstance(module, nn.BatchNorm2d) and (recipe.frozen_norms or name.startswith(recipe.frozen)):
+                module.eval()
+
+    def _views(self, mixed: Tensor, cut: Tensor, cropped: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(2b, 3, s, s): all pictures of the batch edited once, then once again; (b, d): the teachers' vectors; (b,):
+        the places of their names, -1 where the view has none.
+        """
         data, editor, side = self.data, self.editor, self.recipe.side
-        mixture = self._number(len(mixed), data.of_mixtures.shape[1])
+        mixture = self._number(len(mixed), data.targets.mixtures.shape[1])
         # Half of the time the whole picture, which is what is screened.
         whole = torch.rand(len(cropped), generator=self.generator, device=self.device) < 0.5
-        crop = torch.where(whole, 0, self._number(len(cropped), data.of_crops.shape[1]))
-        targets = torch.cat((data.of_mixtures[mixed, mixture], data.of_crops[cropped, crop])).float()
-        both = data.views.mixed(editor, mixed, mixture, side)
+        crop = torch.where(whole, 0, self._number(len(cropped), data.targets.crops.shape[1]))
+        both = [data.views.mixed(editor, mixed, mixture, side)]
+        targets = [data.targets.mixtures[mixed, mixture]]
+        classes = [torch.full_like(mixed, -1)]
+        if len(cut):
+            cut_out = self._number(len(cut), data.targets.cut_outs.shape[1])
+            both.append(data.views.cut_out(editor, cut, cut_out, side))
+            targets.append(data.targets.cut_outs[cut, cut_out])
+            classes.append(torch.where(data.targets.named[cut, cut_out], data.classes[cut], -1))
+        targets.append(data.targets.crops[cropped, crop])
+        classes.append(data.classes[cropped])
         pixels, extents = data.views.pixels[cropped], data.views.extents[cropped]
         boxes = data.views.crops[cropped, crop]
+        unedited = torch.cat(both)
         twice = []
         for _ in range(2):
-            twice += [editor.recoloured(both), editor.edited(pixels, extents, boxes, side)]
-        return torch.cat(twice), targets
+            twice += [editor.recoloured(unedited), editor.edited(pixels, extents, boxes, side)]
+        return torch.cat(twice), torch.cat(targets).float(), torch.cat(classes)
 
     def _number(self, count: int, below: int) -> Tensor:
         return torch.randint(below, (count,), generator=self.generator, device=self.device)
@@ -229,6 +293,12 @@ class _Run:
         torch._foreach_lerp_([ours[name] for name in wide], [theirs[name] for name in wide], 1 - decay)
         for name in ours.keys() - set(wide):
             ours[name].copy_(theirs[name])
+
+
+def _freeze(student: Student, recipe: Recipe) -> None:
+    for name, parameter in student.towers.visual.named_parameters():
+        if recipe.frozen and name.startswith(recipe.frozen):
+            parameter.requires_grad_(False)
 
 
 def _groups(student: Student, recipe: Recipe) -> list[dict[str, object]]:

@@ -11,7 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 
+import torch
+
+from imagescreen.embedding.hardware import resolve_dtype
 from imagescreen.evaluation.training.checkpoint import Origin
+from imagescreen.settings import DType
 
 
 class Stage(StrEnum):
@@ -43,6 +47,11 @@ class Place:
     tell_every_s: float = 10
     save_every_s: float = 120
     stop_after_s: float = math.inf
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """A processor that does so in hardware: half the time there, and an emulation that crawls elsewhere."""
+    return device.type == "cpu" and resolve_dtype(DType.AUTO, "cpu") is DType.BFLOAT16
 
 
 @dataclass(slots=True)

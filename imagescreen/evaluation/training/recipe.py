@@ -1,8 +1,8 @@
 """What a training run is made of; written into the model's card."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from imagescreen.evaluation.training.edits import Edits
+from imagescreen.evaluation.training.edits import MILD, Edits
 from imagescreen.settings import BUILT_IN_MODEL
 
 
@@ -20,7 +20,22 @@ class Recipe:
     """Clean crops of each picture of which the teachers' vectors are taken; the first is the whole picture."""
     mixtures: int = 20
     """As many mixtures of each picture with another one."""
+    cut_outs: int = 0
+    """As many cut-outs of each picture, on white."""
     mixed_share: float = 0.3
+    cut_out_share: float = 0.0
+    """Of a batch; what is neither a mixture nor a cut-out is a crop, half of them the whole picture."""
+    fitted_to_labels: bool = False
+    """Whether the reduction of the teachers' vectors is fitted to the class names, or their principal components."""
+    started_from: str = ""
+    """Name and sha256 of the weights that the student has at first; random ones where it is empty."""
+    kept_share: float = 0.0
+    """Of the weights that it is started from, in those that are written: the mean of both is better on what it was not
+    finished for (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022)."""
+    frozen: tuple[str, ...] = ()
+    """Parts of the picture side that stay as they are, by the beginnings of their names."""
+    frozen_norms: bool = False
+    """Whether batch norms keep the statistics that they have."""
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
     warmup_share: float = 0.03
@@ -37,6 +52,30 @@ class Recipe:
     context_length: int = 32
     seed: int = 0
     edits: Edits = field(default_factory=Edits)
+
+
+def finishing(recipe: Recipe, started_from: str) -> Recipe:
+    """A shorter recipe for a student that has learned already: milder edits, and what lies in a catalogue.
+
+    Chosen for two cores; see the card of the built-in model.
+    """
+    return replace(
+        recipe,
+        passes=24,
+        batch=160,
+        views=1,
+        mixtures=1,
+        cut_outs=2,
+        mixed_share=0.15,
+        cut_out_share=0.35,
+        fitted_to_labels=True,
+        started_from=started_from,
+        frozen=("trunk.conv1", "trunk.bn1", "trunk.layer1"),
+        frozen_norms=True,
+        learning_rate=5e-4,
+        average_decay=0.995,
+        edits=MILD,
+    )
 
 
 def open_clip_config(recipe: Recipe) -> dict[str, dict[str, object]]:

@@ -21,6 +21,7 @@ from imagescreen.evaluation.training.names import PHRASES
 from imagescreen.evaluation.training.pictures import TrainingPictures, fitted, training_pictures, training_rows
 from imagescreen.evaluation.training.place import Place, Tell
 from imagescreen.evaluation.training.recipe import Recipe
+from imagescreen.evaluation.training.start import Start
 from imagescreen.evaluation.training.student import MAX_BYTES, write_model
 from imagescreen.evaluation.training.teachers import INPUT_SIDE, Teachers
 from imagescreen.settings import Device, DType
@@ -61,13 +62,14 @@ def train(
     tell: Tell,
     *,
     licences: Mapping[str, str],
+    start: Start | None = None,
 ) -> Outcome | Trained:
     """Trains or goes on, then writes the model with its card into the folder's `weights`.
 
-    `licences` of the pictures by tar name, for the card. Returns what was trained so far when it was stopped. Raises as
-    distil does, and BrokenModel when the files are too large.
+    `licences` of the pictures by tar name, for the card; `start` is what the recipe says it is started from. Returns
+    what was trained so far when it was stopped. Raises as distil does, and BrokenModel when the files are too large.
     """
-    trained = distil(pictures, teachers, recipe, place, tell)
+    trained = distil(pictures, teachers, recipe, place, tell, start=None if start is None else start.tensors)
     if not trained.finished:
         return trained
     folder = write_model(trained.tensors, recipe, place.folder / WEIGHTS)

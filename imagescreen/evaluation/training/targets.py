@@ -4,7 +4,7 @@ was interrupted here goes on.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from imagescreen.evaluation.training.checkpoint import load_tensors, save_tensors
 from imagescreen.evaluation.training.edits import Editor
-from imagescreen.evaluation.training.place import Context, Stage, State
+from imagescreen.evaluation.training.fitting import Fitted, fitted_to_labels, turned_to
+from imagescreen.evaluation.training.place import Context, Stage, State, multiplies_bfloat16
 from imagescreen.evaluation.training.teachers import INPUT_SIDE, Reduction, Teachers, finite
 from imagescreen.evaluation.training.views import Views
 
@@ -21,32 +22,50 @@ _FOLDER = "targets"
 Make = Callable[[Editor, Tensor, Tensor, int], Tensor]
 
 
+StudentVectors = Callable[[], Tensor]
+
+
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """`crops` (n, v, d) and `mixtures` (n, m, d), float16 of unit length, made in `seconds`.
+    """`crops` (n, v, d), `mixtures` (n, m, d) and `cut_outs` (n, c, d), float16 of unit length, made in `seconds`.
 
-    `whole` is False when the run was stopped before all were made.
+    `named` (n, c) bool tells in which cut-outs the teachers know what the picture is of; none of them without a map
+    that is fitted to the labels. `whole` is False when the run was stopped before all were made.
     """
 
     crops: Tensor
     mixtures: Tensor
+    cut_outs: Tensor
+    named: Tensor
     seconds: float
     whole: bool
 
+    def to(self, device: torch.device) -> "Targets":
+        crops, mixtures = self.crops.to(device), self.mixtures.to(device)
+        return replace(
+            self, crops=crops, mixtures=mixtures, cut_outs=self.cut_outs.to(device), named=self.named.to(device)
+        )
+
 
 @torch.no_grad()
-def teachers_vectors(views: Views, teachers: Teachers, context: Context) -> Targets:
-    """Computes what is not kept yet. Raises BrokenModel for teachers whose vectors are not finite, WrongUse as
-    load_tensors and save_tensors do.
+def teachers_vectors(
+    views: Views, teachers: Teachers, classes: Tensor, context: Context, student: StudentVectors
+) -> Targets:
+    """Computes what is not kept yet. `classes` (n,) are the places of the pictures' names, -1 for none; `student` gives
+    the vectors (n, d) of the whole pictures by a student that has learned already, to which the targets are turned.
+
+    Raises BrokenModel for teachers whose vectors are not finite, WrongUse as load_tensors and save_tensors do.
     """
-    return _Work(views, teachers, context).targets()
+    return _Work(views, teachers, classes.cpu(), context, student).targets()
 
 
 @dataclass(slots=True)
 class _Work:
     views: Views
     teachers: Teachers
+    classes: Tensor
     context: Context
+    student: StudentVectors
     seconds: float = 0.0
     done: int = 0
     done_here: int = 0
@@ -54,27 +73,56 @@ class _Work:
     told: float = field(default_factory=time.monotonic)
 
     def targets(self) -> Targets:
-        recipe = self.context.origin.recipe
-        whole = self._vectors("whole", self.views.cropped, 0, lambda vectors: vectors)
-        if len(whole) < len(self.views.pixels):
-            return Targets(whole, whole, self.seconds, whole=False)
-        reduction = self._reduction(whole)
+        recipe, views = self.context.origin.recipe, self.views
+        whole = self._vectors("whole", views.cropped, 0, lambda vectors: vectors)
+        # They are fitted with, so they are kept as long as the teachers give them.
+        cut_outs = [
+            self._vectors(f"cut-out-{n}", views.cut_out, n, lambda vectors: vectors) for n in range(recipe.cut_outs)
+        ]
+        if self._stopped([whole, *cut_outs]):
+            return self._nothing()
+        fitted = self._fitted(whole, cut_outs)
+        reduction = fitted.reduction
         crops = [reduction(whole).half()]
-        crops += [self._vectors(f"crop-{n}", self.views.cropped, n, reduction) for n in range(1, recipe.views)]
-        mixtures = [self._vectors(f"mixture-{n}", self.views.mixed, n, reduction) for n in range(recipe.mixtures)]
-        if any(len(vectors) < len(whole) for vectors in crops + mixtures):
-            return Targets(whole, whole, self.seconds, whole=False)
-        return Targets(torch.stack(crops, 1), torch.stack(mixtures, 1), self.seconds, whole=True)
+        crops += [self._vectors(f"crop-{n}", views.cropped, n, reduction) for n in range(1, recipe.views)]
+        mixtures = [self._vectors(f"mixture-{n}", views.mixed, n, reduction) for n in range(recipe.mixtures)]
+        if self._stopped(crops + mixtures):
+            return self._nothing()
+        on_white = torch.empty(len(whole), 0, recipe.dimension, dtype=torch.float16)
+        if cut_outs:
+            on_white = torch.stack([reduction(vectors.float()).half() for vectors in cut_outs], 1)
+        named = torch.zeros(on_white.shape[:2], dtype=torch.bool)
+        if len(fitted.prototypes):
+            named = (on_white.float() @ fitted.prototypes.T).argmax(-1) == self.classes[:, None]
+        return Targets(torch.stack(crops, 1), torch.stack(mixtures, 1), on_white, named, self.seconds, whole=True)
 
-    def _reduction(self, whole: Tensor) -> Reduction:
+    def _stopped(self, made: list[Tensor]) -> bool:
+        return any(len(vectors) < len(self.views.pixels) for vectors in made)
+
+    def _nothing(self) -> Targets:
+        nothing = torch.empty(0)
+        return Targets(nothing, nothing, nothing, nothing, self.seconds, whole=False)
+
+    def _fitted(self, whole: Tensor, cut_outs: list[Tensor]) -> Fitted:
         # Kept, because the signs of components may differ on another machine.
+        recipe = self.context.origin.recipe
         path = self.context.place.folder / _FOLDER / "reduction.safetensors"
         loaded = load_tensors(path, self.context.origin)
         if loaded is not None:
-            return Reduction(loaded[0]["mean"], loaded[0]["components"])
-        reduction = Reduction.of(whole, self.context.origin.recipe.dimension)
-        save_tensors(path, self.context.origin, {"mean": reduction.mean, "components": reduction.components}, {})
-        return reduction
+            kept = loaded[0]
+            return Fitted(Reduction(kept["mean"], kept["components"]), kept["prototypes"])
+        fitted = Fitted(Reduction.of(whole, recipe.dimension), torch.empty(0, recipe.dimension))
+        if recipe.fitted_to_labels:
+            every = torch.cat([whole, *(vectors.float() for vectors in cut_outs)])
+            classes = self.classes.repeat(1 + len(cut_outs))
+            with torch.enable_grad():
+                fitted = fitted_to_labels(fitted.reduction, every, classes, seed=recipe.seed)
+        if recipe.started_from:
+            fitted = turned_to(fitted, whole, self.student())
+        reduction = fitted.reduction
+        tensors = {"mean": reduction.mean, "components": reduction.components, "prototypes": fitted.prototypes}
+        save_tensors(path, self.context.origin, tensors, {})
+        return fitted
 
     def _vectors(self, name: str, make: Make, number: int, reduced: Callable[[Tensor], Tensor]) -> Tensor:
         """(n, ...) on the processor; fewer rows when the run was stopped."""
@@ -88,6 +136,7 @@ class _Work:
         device = self.views.pixels.device
         half = device.type == "cuda"
         number_format = torch.float16 if half else torch.float32
+        narrow = torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16(device))
         teachers = self.teachers.to(device, number_format)
         editor = Editor(
             self.context.origin.recipe.edits, torch.zeros(1, 4, 8, 8, device=device), torch.Generator(device)
@@ -98,7 +147,8 @@ class _Work:
                 break
             chosen = torch.arange(start, min(start + size, count), device=device)
             images = make(editor, chosen, torch.full_like(chosen, number), INPUT_SIDE)
-            vectors = teachers(images.to(number_format).contiguous(memory_format=torch.channels_last)).cpu()
+            with narrow:
+                vectors = teachers(images.to(number_format).contiguous(memory_format=torch.channels_last)).cpu()
             vectors = reduced(finite(vectors))
             parts.append(vectors if name == "whole" else vectors.half())
             self._tell(len(chosen))
@@ -119,7 +169,7 @@ class _Work:
         self.done += count
         self.done_here += count
         recipe = self.context.origin.recipe
-        total = len(self.views.pixels) * (recipe.views + recipe.mixtures)
+        total = len(self.views.pixels) * (recipe.views + recipe.mixtures + recipe.cut_outs)
         now = time.monotonic()
         if now - self.told >= self.context.place.tell_every_s or self.done == total:
             rate = self.done_here / (now - self.started)

@@ -1,4 +1,4 @@
-"""Clean views of the training pictures, which the teachers see: crops, and mixtures of two pictures.
+"""Clean views of the training pictures, which the teachers see: crops, mixtures of two pictures, and cut-outs on white.
 
 The teachers' vectors of many views of few pictures teach more than those of the pictures alone (Beyer et al.,
 "Knowledge distillation: a good teacher is patient and consistent", 2022; Asano and Saeed, "Extrapolating from a single
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from imagescreen.evaluation.training.cut_outs import CutOuts
 from imagescreen.evaluation.training.edits import Editor
 from imagescreen.evaluation.training.pictures import TrainingPictures
 from imagescreen.evaluation.training.recipe import Recipe
@@ -39,6 +40,7 @@ class Views:
     extents: Tensor
     crops: Tensor
     mixtures: Mixtures
+    cut_outs: CutOuts
 
     @classmethod
     def of(cls, pictures: TrainingPictures, recipe: Recipe, device: torch.device) -> "Views":
@@ -60,8 +62,9 @@ class Views:
             share.to(device),
             (patch * 2 - 1).to(device),
         )
+        cut_outs = CutOuts.of((count, recipe.cut_outs), generator, device)
         pixels = torch.from_numpy(pictures.pixels).to(device)
-        return cls(pixels, torch.from_numpy(pictures.extents).to(device), crops.to(device), mixtures)
+        return cls(pixels, torch.from_numpy(pictures.extents).to(device), crops.to(device), mixtures, cut_outs)
 
     def cropped(self, editor: Editor, chosen: Tensor, view: Tensor, side: int) -> Tensor:
         """(b, 3, side, side) in 0 to 1: crop number `view` (b,) of the `chosen` (b,) pictures."""
@@ -79,6 +82,10 @@ class Views:
         inside = (x >= patch[:, 0]) & (y >= patch[:, 1]) & (x <= patch[:, 2]) & (y <= patch[:, 3])
         weight = (inside * m.share[chosen, view][:, None, None])[:, None]
         return first * (1 - weight) + second * weight
+
+    def cut_out(self, editor: Editor, chosen: Tensor, view: Tensor, side: int) -> Tensor:
+        """(b, 3, side, side) in 0 to 1: cut-out number `view` (b,) of the `chosen` (b,) pictures."""
+        return self.cut_outs.drawn(self.pixels[chosen], self.extents[chosen], chosen, view, side)
 
 
 def _boxes(shape: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from imagescreen.evaluation.training.edits import Editor, Edits, jpeg_like
+from imagescreen.evaluation.training.cut_outs import CutOuts
+from imagescreen.evaluation.training.edits import MILD, Editor, Edits, jpeg_like
 from imagescreen.evaluation.training.overlays import draw_overlays
 from imagescreen.evaluation.training.pictures import TrainingPictures
 from imagescreen.evaluation.training.views import Views
@@ -103,9 +104,11 @@ def test_edited_views_stay_between_black_and_white(
     stored = on_square(rendered(5, (64, 64)), 64).repeat(5, 1, 1, 1)
     where = torch.tensor([[left, top, left + width, top + height]]).repeat(5, 1)
     made = editor(seed)
+    mild = Editor(MILD, OVERLAYS, torch.Generator().manual_seed(seed))
     for view in (
         made.edited(stored, torch.tensor([shape]).repeat(5, 1), where, side),
         made.recoloured(stored / 255),
+        mild.recoloured(stored / 255),
     ):
         assert view.isfinite().all() and view.min() >= 0 and view.max() <= 1
         assert view.shape[:2] == (5, 3)
@@ -132,6 +135,43 @@ def test_a_mixture_shows_both_pictures_by_its_share() -> None:
         white = _white(m.first[:, number]), _white(m.second[:, number])
         wanted = (1 - share) * _seen(chosen, white[0]) + share * _seen(other, white[1])
         torch.testing.assert_close(red[both], wanted[both], rtol=0, atol=0.9)
+
+
+def test_cut_outs_show_the_goods_on_white_and_nothing_from_beyond_the_picture() -> None:
+    side, count = 64, 24
+    # Red pictures of every shape on black squares: black would be what lies beside the picture.
+    pixels = np.zeros((count, 3, side, side), np.uint8)
+    extents = np.ones((count, 2), np.float32)
+    for place in range(count):
+        extents[place, place % 2] = (16 + 2 * place) / side
+        width, height = (round(share * side) for share in extents[place])
+        left, top = (side - width) // 2, (side - height) // 2
+        pixels[place, 0, top : top + height, left : left + width] = 255
+    views = Views.of(TrainingPictures(TRAINED, pixels, extents), replace(RECIPE, cut_outs=8), torch.device("cpu"))
+    chosen = torch.arange(count)
+    for number in range(8):
+        drawn = views.cut_out(editor(), chosen, torch.full_like(chosen, number), side)
+        assert drawn.shape == (count, 3, side, side) and drawn.min() >= 0 and drawn.max() <= 1
+        corner = drawn[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+        assert (corner > 0.99).all()
+        red = 1 - drawn[:, 1]
+        assert (red.mean((1, 2)) > 0.05).all()
+        # Black shows only in the one pixel where the picture's edge is interpolated.
+        assert ((drawn[:, 0] < 0.45).float().mean((1, 2)) < 0.06).all()
+
+
+def test_cut_outs_upright_are_the_middle_of_the_picture() -> None:
+    image = rendered(6, (96, 96))
+    views = Views.of(
+        TrainingPictures(TRAINED[:1], on_square(image, 96).numpy(), np.ones((1, 2), np.float32)),
+        replace(RECIPE, cut_outs=1),
+        torch.device("cpu"),
+    )
+    one = torch.ones(1, 1)
+    plain = CutOuts(torch.zeros(1, 1, 2), one * 0.5, one, one * 0, one * 60, one, one)
+    drawn = plain.drawn(views.pixels, views.extents, torch.tensor([0]), torch.tensor([0]), 48)
+    wanted = tensor(image.crop((24, 24, 72, 72)))
+    assert difference(drawn[..., 4:-4, 4:-4], wanted[..., 4:-4, 4:-4]) < 1e-3
 
 
 def _white(box: Tensor) -> Tensor:

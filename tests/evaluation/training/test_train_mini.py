@@ -126,6 +126,8 @@ CASES = {
     "trunk too large": ("{photos} {teachers} {new} --trunk resnet34", 2, "at most 30,000,000"),
     "trunk of one size": ("{photos} {teachers} {new} --trunk vit_tiny_patch16_224", 2, "does not work"),
     "side": ("{photos} {teachers} {new} --side 100", 2, "not a multiple of 16"),
+    "start without a model": ("{photos} {teachers} {new} --start {empty}", 2, "holds no model to start from"),
+    "cut-outs without a start": ("{photos} {teachers} {new} --cut-outs 2", 2, "give --start"),
     "name": ("{photos} {teachers} {new} --name ../../other", 2, "is not one of a model"),
     "licence": ("{photos} {teachers} {new} --licence nothing", 2, "not TAR=LICENCE"),
     "device": ("{photos} {teachers} {new} --device quantum", 2, "quantum"),
