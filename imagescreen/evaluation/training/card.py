@@ -117,28 +117,33 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def _teachers_see(r: Recipe) -> str:
-    on_white = f", {r.cut_outs} cut-outs of it on white ({r.cut_out_share:.0%} of a batch)" if r.cut_outs else ""
+    on_white = (
+        f", {_times(r.cut_outs, 'cut-out')} of it on white ({r.cut_out_share:.0%} of a batch)" if r.cut_outs else ""
+    )
     mapped = (
         f"under a linear map to {r.dimension} that is fitted to the class names"
         if r.fitted_to_labels
         else f"reduced to {r.dimension} by PCA"
     )
     return (
-        f"{r.views} clean crops of each picture, the first of the whole{on_white}, and {r.mixtures} mixtures of it "
-        f"with another one ({r.mixed_share:.0%} of a batch); their unit vectors side by side, {mapped}"
+        f"each picture whole and {_times(r.views - 1, 'crop')} of it{on_white}, and {_times(r.mixtures, 'mixture')} of "
+        f"it with another one ({r.mixed_share:.0%} of a batch); their unit vectors side by side, {mapped}"
     )
+
+
+def _times(count: int, thing: str) -> str:
+    return f"{count or 'no'} {thing}{'' if count == 1 else 's'}"
 
 
 def _edits(e: Edits) -> Iterator[tuple[str, str]]:
     yield "crop", f"{e.crop:.0%} off each side"
-    yield (
-        "rotation",
-        f"{e.turn_degrees:g} degrees, {e.strong_turn_degrees:g} for {e.strong_turn_share:.0%}; mirrored for half",
-    )
+    strong = f", {e.strong_turn_degrees:g} for {e.strong_turn_share:.0%}" if e.strong_turn_share else ""
+    yield "rotation", f"{e.turn_degrees:g} degrees{strong}; mirrored for half"
     yield "perspective", f"{e.perspective:g} for {e.perspective_share:.0%}"
     yield "made smaller within its square", f"to {e.smaller:g} for {e.smaller_share:.0%}"
     yield "other backdrop, plain or a blurred picture", f"for {e.backdrop_share:.0%}"
-    yield "cut out", f"for {e.cut_out_share:.0%}"
+    if e.cut_out_share:
+        yield "cut out", f"for {e.cut_out_share:.0%}"
     yield "brightness", _range(e.brightness)
     yield "contrast", _range(e.contrast)
     yield "saturation", _range(e.saturation)

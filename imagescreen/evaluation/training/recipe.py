@@ -61,7 +61,7 @@ def finishing(recipe: Recipe, started_from: str) -> Recipe:
     """
     return replace(
         recipe,
-        passes=24,
+        passes=16,
         batch=160,
         views=1,
         mixtures=1,
@@ -70,6 +70,7 @@ def finishing(recipe: Recipe, started_from: str) -> Recipe:
         cut_out_share=0.35,
         fitted_to_labels=True,
         started_from=started_from,
+        kept_share=0.5,
         frozen=("trunk.conv1", "trunk.bn1", "trunk.layer1"),
         frozen_norms=True,
         learning_rate=5e-4,
