@@ -58,7 +58,11 @@ def main(
     ] = None,
     keep: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of the weights of --start in what is written; can be changed after."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the weights of --start in what is written, 0.5 if not given; can be changed after.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train; auto takes CUDA when it is there.")] = Device.AUTO,
@@ -87,7 +91,7 @@ def main(
     built = replace(built, trunk=trunk or built.trunk, side=side or built.side, dimension=dimension or built.dimension)
     if start is None and (cut_outs is not None or keep is not None):
         raise WrongUse("--cut-outs and --keep are for a model that is finished: give --start")
-    begun = None if start is None else start_from(start, built)
+    begun = None if start is None else start_from(start, built, instead_of=folder / runs.WEIGHTS / name)
     usual = built if begun is None else finishing(built, begun.told)
     recipe = replace(
         usual,

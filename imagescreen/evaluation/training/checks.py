@@ -28,6 +28,10 @@ def check_recipe(recipe: Recipe) -> None:
         raise WrongUse(f"the side {recipe.side} is not a multiple of {_SIDE_STEP}, which JPEG in training works on")
     if recipe.dimension > DIMENSION:
         raise WrongUse(f"vectors of {recipe.dimension} components are longer than the teachers' own {DIMENSION}")
+    if not 0 <= recipe.kept_share <= 1:
+        raise WrongUse(f"the share {recipe.kept_share} that is kept of the start is not between 0 and 1")
+    if recipe.mixed_share + recipe.cut_out_share > 1 or (recipe.cut_out_share > 0) != (recipe.cut_outs > 0):
+        raise WrongUse("the shares of mixtures and cut-outs do not fit together")
     if not timm.is_model(recipe.trunk):
         raise WrongUse(f"timm has no architecture {recipe.trunk!r}")
     try:
@@ -39,6 +43,12 @@ def check_recipe(recipe: Recipe) -> None:
         raise WrongUse(
             f"the architecture {recipe.trunk!r} does not work as the picture side at {recipe.side} pixels: {told}"
         ) from None
+    names = [name for name, _ in student.towers.visual.named_parameters()]
+    for part in recipe.frozen:
+        if not any(name.startswith(part) for name in names):
+            raise WrongUse(
+                f"the architecture {recipe.trunk!r} has no part {part} to keep as it is: finishing is made for ResNets"
+            )
     size = stored_bytes(student.towers)
     if size > MAX_BYTES:
         raise WrongUse(

@@ -1,7 +1,7 @@
 """Cut-outs on white, as in a catalogue, of photographs that only show goods on shelves and in hands.
 
 Nobody tells where the goods lie, so shapes are tried: upright rounded boxes near the middle, as packages are held, and
-ovals anywhere, as fruit lies in heaps. The teachers' own vectors of them tell which hold what the photograph is of.
+ovals anywhere, as fruit lies in heaps. Some hold nothing of what the photograph is of.
 """
 
 import math

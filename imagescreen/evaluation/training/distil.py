@@ -78,6 +78,8 @@ def distil(
     student.towers.visual.to(memory_format=torch.channels_last)
     _freeze(student, recipe)
     average = copy.deepcopy(student).requires_grad_(False)
+    # As it was before any step: the targets are turned to it whenever they are made.
+    begun = copy.deepcopy(average)
     optimizer = torch.optim.AdamW(_groups(student, recipe), lr=recipe.learning_rate)
     origin = Origin(recipe, f"{pictures.digest()} {teachers.digest}")
     done = load_checkpoint(place.folder, origin, student=student, average=average, optimizer=optimizer)
@@ -91,7 +93,7 @@ def distil(
         views = Views.of(pictures, recipe, device)
         context = Context(origin, place, stop, tell)
         classes = _classes(pictures, names)
-        targets = teachers_vectors(views, teachers, classes, context, partial(_of_whole, average, views, recipe))
+        targets = teachers_vectors(views, teachers, classes, context, partial(_of_whole, begun, views, recipe))
         if targets.whole:
             run = _Run(recipe, _data(pictures, views, targets, classes), student, average, optimizer)
             done = _go_on(run, done, steps, context)
@@ -241,7 +243,7 @@ class _Run:
         return {name: value.detach() for name, value in found.items()} | {"all": total.detach()}
 
     def _into_training(self) -> None:
-        """What is frozen gets no gradients; its optimiser state stays empty."""
+        """Batch norms that are to keep their statistics stay as in use."""
         self.student.train()
         visual, recipe = self.student.towers.visual, self.recipe
         for name, module in visual.named_modules():

@@ -56,7 +56,8 @@ def _naming(logits: Tensor, classes: Tensor) -> Tensor:
 
 def _alike(batch: Batch) -> Tensor:
     """(n, n) bool: another picture of the same product."""
-    same = (batch.classes[:, None] == batch.classes[None]) & batch.products[:, None] & batch.products[None]
+    products = batch.products & (batch.classes >= 0)
+    same = (batch.classes[:, None] == batch.classes[None]) & products[:, None] & products[None]
     return same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
 
 

@@ -29,8 +29,9 @@ StudentVectors = Callable[[], Tensor]
 class Targets:
     """`crops` (n, v, d), `mixtures` (n, m, d) and `cut_outs` (n, c, d), float16 of unit length, made in `seconds`.
 
-    `named` (n, c) bool tells in which cut-outs the teachers know what the picture is of; none of them without a map
-    that is fitted to the labels. `whole` is False when the run was stopped before all were made.
+    `named` (n, c) bool tells which cut-outs lie nearest to the class of their picture, under a map that was fitted
+    with them and is lenient therefore; none without a map that is fitted to the labels. `whole` is False when the run
+    was stopped before all were made.
     """
 
     crops: Tensor
@@ -79,9 +80,11 @@ class _Work:
         cut_outs = [
             self._vectors(f"cut-out-{n}", views.cut_out, n, lambda vectors: vectors) for n in range(recipe.cut_outs)
         ]
-        if self._stopped([whole, *cut_outs]):
+        if self.context.stop.wanted or self._stopped([whole, *cut_outs]):
             return self._nothing()
+        started = time.monotonic()
         fitted = self._fitted(whole, cut_outs)
+        self.seconds += time.monotonic() - started
         reduction = fitted.reduction
         crops = [reduction(whole).half()]
         crops += [self._vectors(f"crop-{n}", views.cropped, n, reduction) for n in range(1, recipe.views)]

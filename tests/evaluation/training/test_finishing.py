@@ -30,7 +30,7 @@ def nothing(*_: object) -> None:
 
 
 def small(recipe: Recipe) -> Recipe:
-    return replace(recipe, name="finished", batch=8, passes=1)
+    return replace(recipe, name="finished", batch=8, passes=1, kept_share=0)
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,8 @@ def test_the_teachers_see_cut_outs_and_the_card_tells_all_of_it(finished: tuple[
 def test_a_finishing_run_goes_on_only_from_the_same_weights(
     finished: tuple[Path, Outcome, list[State]], begun: Path, train_only: Path, teachers_dir: Path, tmp_path: Path
 ) -> None:
-    other = Path(shutil.copytree(finished[1].folder, tmp_path / "other"))
-    start = start_from(other, RECIPE)
+    # A folder of the same name, so that the weights alone differ.
+    start = start_from(Path(shutil.copytree(finished[1].folder, tmp_path / begun.name)), RECIPE)
     recipe = small(finishing(RECIPE, start.told))
     pictures = read_pictures(PhotoSet(train_only), recipe, nothing)
     with pytest.raises(WrongUse, match="another recipe"):
@@ -97,20 +97,47 @@ def test_how_much_is_kept_of_the_start_can_be_chosen_after_the_run(
 ) -> None:
     folder = Path(shutil.copytree(finished[0], tmp_path / "run"))
     start = start_from(begun, RECIPE)
-    recipe = replace(small(finishing(RECIPE, start.told)), kept_share=0.25)
+    recipe = small(finishing(RECIPE, start.told))
     told: list[State] = []
     pictures = read_pictures(PhotoSet(train_only), recipe, nothing)
-    outcome = train(
-        pictures, Teachers(teachers_dir), recipe, Place(folder, "cpu"), told.append, licences={}, start=start
-    )
-    assert isinstance(outcome, Outcome) and not told
-    before, after, mean = (
-        load_file(path / WEIGHTS)["visual.head.proj.weight"].float()
-        for path in (begun, finished[1].folder, outcome.folder)
-    )
-    torch.testing.assert_close(mean, 0.25 * before + 0.75 * after, rtol=0, atol=1e-3)
-    card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
+    key = "visual.head.proj.weight"
+    before, after = (load_file(path / WEIGHTS)[key].float() for path in (begun, finished[1].folder))
+    whole_way = (after - before).norm()
+    card = ""
+    for share, wanted in ((1.0, 0.0), (0.25, 0.75)):
+        recipe = replace(recipe, kept_share=share)
+        outcome = train(
+            pictures, Teachers(teachers_dir), recipe, Place(folder, "cpu"), told.append, licences={}, start=start
+        )
+        assert isinstance(outcome, Outcome) and not told
+        way = (load_file(outcome.folder / WEIGHTS)[key].float() - before).norm()
+        # Float16 on disk.
+        assert way / whole_way == pytest.approx(wanted, abs=0.05)
+        card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
     assert "25% of the weights are its own still" in card
+
+
+def test_a_finishing_run_that_was_ended_goes_on_to_the_same_weights_also_when_the_map_is_made_anew(
+    finished: tuple[Path, Outcome, list[State]], begun: Path, train_only: Path, teachers_dir: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished[0] / "targets", tmp_path / "targets")
+    start = start_from(begun, RECIPE)
+    recipe = small(finishing(RECIPE, start.told))
+    pictures, teachers = read_pictures(PhotoSet(train_only), recipe, nothing), Teachers(teachers_dir)
+    place = Place(tmp_path, "cpu", tell_every_s=0, save_every_s=0)
+
+    def fail_after_the_second(state: State) -> None:
+        if state.stage is Stage.TRAINING and state.done == 2:
+            raise OSError("the power is gone")
+
+    with pytest.raises(OSError, match="power"):
+        train(pictures, teachers, recipe, place, fail_after_the_second, licences={}, start=start)
+    (tmp_path / "targets" / "reduction.safetensors").unlink()
+    outcome = train(pictures, teachers, recipe, place, nothing, licences={}, start=start)
+    assert isinstance(outcome, Outcome)
+    wanted = load_file(finished[1].folder / WEIGHTS)
+    for name, tensor in load_file(outcome.folder / WEIGHTS).items():
+        torch.testing.assert_close(tensor, wanted[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +148,7 @@ def test_how_much_is_kept_of_the_start_can_be_chosen_after_the_run(
         ("no config", "holds no model to start from"),
         ("another side", "is built otherwise than resnet10t at 64 pixels"),
         ("other tensors", "are not those of"),
+        ("no numbers", "not all finite"),
     ],
 )
 def test_what_cannot_be_started_from_is_said_in_one_sentence(begun: Path, tmp_path: Path, harm: str, said: str) -> None:
@@ -136,8 +164,12 @@ def test_what_cannot_be_started_from_is_said_in_one_sentence(begun: Path, tmp_pa
         told = json.loads(config.read_text(encoding="utf-8"))
         told["model_cfg"]["vision_cfg"]["image_size"] = 128
         config.write_text(json.dumps(told), encoding="utf-8")
-    else:
+    elif harm == "other tensors":
         save_file({"weight": torch.zeros(2)}, weights)
+    else:
+        tensors = load_file(weights)
+        tensors["visual.head.proj.weight"][0, 0] = float("nan")
+        save_file(tensors, weights)
     with pytest.raises(WrongUse, match=said):
         start_from(folder, RECIPE)
 

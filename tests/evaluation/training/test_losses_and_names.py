@@ -35,7 +35,7 @@ def test_pictures_of_one_product_are_no_wrong_answers_to_each_other(matching: Ba
     kinds = losses(same, RECIPE)["copies"]
     products = losses(replace(same, products=torch.ones(8, dtype=torch.bool)), RECIPE)["copies"]
     assert products < kinds
-    nameless = replace(same, classes=torch.full((8,), -1), products=torch.zeros(8, dtype=torch.bool))
+    nameless = replace(same, classes=torch.full((8,), -1), products=torch.ones(8, dtype=torch.bool))
     assert losses(nameless, RECIPE)["copies"] == kinds
 
 

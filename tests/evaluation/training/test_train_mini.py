@@ -92,6 +92,16 @@ def test_an_interrupted_run_goes_on_and_ends_in_a_model_with_its_card(
     ):
         assert fact in card or fact.replace("| 0.", "| 1.") in card, fact
 
+    # The model can be finished; with all of the start kept it is the same again.
+    options = [*SMALL, "--name", "finished", "--passes", "1", "--cut-outs", "1", "--keep", "1", "--no-measure"]
+    again: list[str | Path] = [photo_set, teachers_dir, tmp_path / "finish", "--start", weights / "tiny", *options]
+    done = script("train_mini.py", *again, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "training: step 3 of 3" in done.stdout
+    finished = load_file(tmp_path / "finish" / "weights" / "finished" / "open_clip_model.safetensors")
+    for name, tensor in load_file(weights / "tiny" / "open_clip_model.safetensors").items():
+        assert torch.equal(finished[name], tensor), name
+
 
 RUNNER = """
 import io, json, sys
@@ -127,6 +137,11 @@ CASES = {
     "trunk of one size": ("{photos} {teachers} {new} --trunk vit_tiny_patch16_224", 2, "does not work"),
     "side": ("{photos} {teachers} {new} --side 100", 2, "not a multiple of 16"),
     "start without a model": ("{photos} {teachers} {new} --start {empty}", 2, "holds no model to start from"),
+    "start in its own place": (
+        "{photos} {teachers} {new} --start {new}/weights/tiny",
+        2,
+        "would be overwritten",
+    ),
     "cut-outs without a start": ("{photos} {teachers} {new} --cut-outs 2", 2, "give --start"),
     "name": ("{photos} {teachers} {new} --name ../../other", 2, "is not one of a model"),
     "licence": ("{photos} {teachers} {new} --licence nothing", 2, "not TAR=LICENCE"),
