@@ -87,7 +87,7 @@ def write_card(folder: Path, subject: Subject, measured: Mapping[str, Measured])
 
 
 def measure_model(name: str, weights_dir: Path, photos: PhotoSet, *, threads: int, progress: Progress) -> Measured:
-    """An installed model as the service runs it, in float32 on a processor and as the device chooses elsewhere.
+    """An installed model as the service runs it, in the number format that it would choose on this machine.
 
     Pictures that cannot be read are left out and counted. Raises as load_encoder and `measure` do.
     """
