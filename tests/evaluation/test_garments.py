@@ -84,5 +84,5 @@ def test_edited_copies_of_garments_find_their_reference_and_other_garments_are_s
     _, most = central(flagged_distribution(len(ordinary), above, COUNT))
     print(f"right reference first {right_first:.3f}, flagged {flagged:.3f}, others flagged {falsely / COUNT:.3f}")
     assert right_first >= 0.98
-    assert flagged >= 0.65
+    assert flagged >= 0.7
     assert falsely <= most
