@@ -187,12 +187,11 @@ def _data(pictures: TrainingPictures, views: Views, targets: Targets, classes: T
 def _of_whole(student: Student, views: Views, recipe: Recipe) -> Tensor:
     """(n, d) on the processor: the student's vectors of the whole pictures, unedited."""
     device = views.pixels.device
-    editor = Editor(recipe.edits, torch.zeros(1, 4, 8, 8, device=device), torch.Generator(device))
     student.eval()
     found = []
     for first in range(0, len(views.pixels), _BATCH):
         chosen = torch.arange(first, min(first + _BATCH, len(views.pixels)), device=device)
-        images = views.cropped(editor, chosen, torch.zeros_like(chosen), recipe.side)
+        images = views.cropped(chosen, torch.zeros_like(chosen), recipe.side)
         with torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device)):
             found.append(student(images).cpu())
     return torch.cat(found)
@@ -259,12 +258,12 @@ class _Run:
         # Half of the time the whole picture, which is what is screened.
         whole = torch.rand(len(cropped), generator=self.generator, device=self.device) < 0.5
         crop = torch.where(whole, 0, self._number(len(cropped), data.targets.crops.shape[1]))
-        both = [data.views.mixed(editor, mixed, mixture, side)]
+        both = [data.views.mixed(mixed, mixture, side)]
         targets = [data.targets.mixtures[mixed, mixture]]
         classes = [torch.full_like(mixed, -1)]
         if len(cut):
             cut_out = self._number(len(cut), data.targets.cut_outs.shape[1])
-            both.append(data.views.cut_out(editor, cut, cut_out, side))
+            both.append(data.views.cut_out(cut, cut_out, side))
             targets.append(data.targets.cut_outs[cut, cut_out])
             classes.append(torch.where(data.targets.named[cut, cut_out], data.classes[cut], -1))
         targets.append(data.targets.crops[cropped, crop])

@@ -68,6 +68,17 @@ MILD = Edits(
 """The ranges of `edited_copy` and little more: a student that has seen stronger ones is finished with these."""
 
 
+def unedited(pixels: Tensor, extents: Tensor, boxes: Tensor, side: int) -> Tensor:
+    """(n, 3, side, side) in 0 to 1: what lies in `boxes`, on a white square and as large as fits.
+
+    `pixels` is (n, 3, s, s) uint8, `extents` (n, 2), `boxes` (n, 4): left, top, right, bottom as shares of the
+    picture inside its square.
+    """
+    places = corners(side, pixels.device) / _shape(extents, boxes)[:, None, None]
+    images = sampled_at(pixels, _where(extents, boxes, places))
+    return torch.where((places.abs() <= 1).all(-1)[:, None], images, _WHITE)
+
+
 class Editor:
     """Makes views; all tensors on one device. `overlays` (m, 4, t, t) in 0 to 1: colour and opacity of texts and
     stickers.
@@ -79,18 +90,8 @@ class Editor:
         self._generator = generator
         self._device = overlays.device
 
-    def plain(self, pixels: Tensor, extents: Tensor, boxes: Tensor, side: int) -> Tensor:
-        """(n, 3, side, side) in 0 to 1: what lies in `boxes`, on a white square and as large as fits.
-
-        `pixels` is (n, 3, s, s) uint8, `extents` (n, 2), `boxes` (n, 4): left, top, right, bottom as shares of the
-        picture inside its square.
-        """
-        shape = _shape(extents, boxes)
-        square = corners(side, self._device).expand(len(pixels), -1, -1, -1)
-        return self._sampled(pixels, extents, boxes, square / shape[:, None, None], torch.ones((), device=self._device))
-
     def edited(self, pixels: Tensor, extents: Tensor, boxes: Tensor, side: int) -> Tensor:
-        """As `plain`, edited at random."""
+        """As `unedited`, edited at random."""
         e, n = self._edits, len(pixels)
         touched = self._chance(n, 1 - e.untouched_share)
         cut = self._uniform((n, 4), 0, e.crop) * touched[:, None]
@@ -106,7 +107,10 @@ class Editor:
         )
         shape = _shape(extents, boxes)
         places = self._moved(shape, side, touched)
-        images = self._sampled(pixels, extents, boxes, places, self._fill(n, touched), cut_out=touched)
+        images = sampled_at(pixels, _where(extents, boxes, places))
+        fill = self._fill(n, touched)
+        inside = (places.abs() <= 1).all(-1) & self._inside_ellipse(places, touched)
+        images = torch.where(inside[:, None], images, fill)
         return self._finished(self._pasted(images, touched), touched)
 
     def recoloured(self, images: Tensor) -> Tensor:
@@ -144,25 +148,6 @@ class Editor:
         mirror = torch.where(self._chance(n, 0.5) & touched, -1.0, 1.0)
         turned = turned * torch.stack((mirror, torch.ones_like(mirror)), 1)[:, None, None]
         return turned / shape[:, None, None]
-
-    def _sampled(
-        self,
-        pixels: Tensor,
-        extents: Tensor,
-        boxes: Tensor,
-        places: Tensor,
-        fill: Tensor,
-        *,
-        cut_out: Tensor | None = None,
-    ) -> Tensor:
-        middle = (boxes[:, :2] + boxes[:, 2:]) - 1
-        half = boxes[:, 2:] - boxes[:, :2]
-        where = (middle[:, None, None] + places * half[:, None, None]) * extents[:, None, None]
-        images = sampled_at(pixels, where)
-        inside = (places.abs() <= 1).all(-1)
-        if cut_out is not None:
-            inside &= self._inside_ellipse(places, cut_out)
-        return torch.where(inside[:, None], images, fill)
 
     def _inside_ellipse(self, places: Tensor, touched: Tensor) -> Tensor:
         """For some pictures only the middle is left, as goods are cut out for a catalogue."""
@@ -307,6 +292,13 @@ def sampled_at(pixels: Tensor, where: Tensor) -> Tensor:
     return functional.grid_sample(
         pixels.float().div_(255), where.float(), mode="bilinear", padding_mode="border", align_corners=False
     )
+
+
+def _where(extents: Tensor, boxes: Tensor, places: Tensor) -> Tensor:
+    """(n, h, w, 2): where the `places` (n, h, w, 2), -1 to 1 in `boxes` (n, 4), lie in the squares of the pictures."""
+    middle = (boxes[:, :2] + boxes[:, 2:]) - 1
+    half = boxes[:, 2:] - boxes[:, :2]
+    return (middle[:, None, None] + places * half[:, None, None]) * extents[:, None, None]
 
 
 def _resized(images: Tensor, side: int) -> Tensor:

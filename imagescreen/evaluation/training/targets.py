@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from imagescreen.evaluation.training.checkpoint import load_tensors, save_tensors
-from imagescreen.evaluation.training.edits import Editor
 from imagescreen.evaluation.training.fitting import Fitted, fitted_to_labels, turned_to
 from imagescreen.evaluation.training.place import Context, Stage, State, multiplies_bfloat16
 from imagescreen.evaluation.training.teachers import INPUT_SIDE, Reduction, Teachers, finite
@@ -19,7 +18,7 @@ from imagescreen.evaluation.training.views import Views
 
 _FOLDER = "targets"
 
-Make = Callable[[Editor, Tensor, Tensor, int], Tensor]
+Make = Callable[[Tensor, Tensor, int], Tensor]
 
 
 StudentVectors = Callable[[], Tensor]
@@ -141,15 +140,12 @@ class _Work:
         number_format = torch.float16 if half else torch.float32
         narrow = torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16(device))
         teachers = self.teachers.to(device, number_format)
-        editor = Editor(
-            self.context.origin.recipe.edits, torch.zeros(1, 4, 8, 8, device=device), torch.Generator(device)
-        )
         size = 512 if half else 16
         for start in range(first, count, size):
             if self.context.stop.wanted:
                 break
             chosen = torch.arange(start, min(start + size, count), device=device)
-            images = make(editor, chosen, torch.full_like(chosen, number), INPUT_SIDE)
+            images = make(chosen, torch.full_like(chosen, number), INPUT_SIDE)
             with narrow:
                 vectors = teachers(images.to(number_format).contiguous(memory_format=torch.channels_last)).cpu()
             vectors = reduced(finite(vectors))

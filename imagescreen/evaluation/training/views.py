@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from imagescreen.evaluation.training.cut_outs import CutOuts
-from imagescreen.evaluation.training.edits import Editor
+from imagescreen.evaluation.training.edits import unedited
 from imagescreen.evaluation.training.pictures import TrainingPictures
 from imagescreen.evaluation.training.recipe import Recipe
 
@@ -66,16 +66,16 @@ class Views:
         pixels = torch.from_numpy(pictures.pixels).to(device)
         return cls(pixels, torch.from_numpy(pictures.extents).to(device), crops.to(device), mixtures, cut_outs)
 
-    def cropped(self, editor: Editor, chosen: Tensor, view: Tensor, side: int) -> Tensor:
+    def cropped(self, chosen: Tensor, view: Tensor, side: int) -> Tensor:
         """(b, 3, side, side) in 0 to 1: crop number `view` (b,) of the `chosen` (b,) pictures."""
-        return editor.plain(self.pixels[chosen], self.extents[chosen], self.crops[chosen, view], side)
+        return unedited(self.pixels[chosen], self.extents[chosen], self.crops[chosen, view], side)
 
-    def mixed(self, editor: Editor, chosen: Tensor, view: Tensor, side: int) -> Tensor:
+    def mixed(self, chosen: Tensor, view: Tensor, side: int) -> Tensor:
         """(b, 3, side, side) in 0 to 1: mixture number `view` (b,) of the `chosen` (b,) pictures."""
         m = self.mixtures
         other = m.partners[chosen, view]
-        first = editor.plain(self.pixels[chosen], self.extents[chosen], m.first[chosen, view], side)
-        second = editor.plain(self.pixels[other], self.extents[other], m.second[chosen, view], side)
+        first = unedited(self.pixels[chosen], self.extents[chosen], m.first[chosen, view], side)
+        second = unedited(self.pixels[other], self.extents[other], m.second[chosen, view], side)
         patch = m.patch[chosen, view][:, :, None, None]
         line = (torch.arange(side, device=first.device) + 0.5) * 2 / side - 1
         y, x = line[:, None], line[None]
@@ -83,7 +83,7 @@ class Views:
         weight = (inside * m.share[chosen, view][:, None, None])[:, None]
         return first * (1 - weight) + second * weight
 
-    def cut_out(self, editor: Editor, chosen: Tensor, view: Tensor, side: int) -> Tensor:
+    def cut_out(self, chosen: Tensor, view: Tensor, side: int) -> Tensor:
         """(b, 3, side, side) in 0 to 1: cut-out number `view` (b,) of the `chosen` (b,) pictures."""
         return self.cut_outs.drawn(self.pixels[chosen], self.extents[chosen], chosen, view, side)
 

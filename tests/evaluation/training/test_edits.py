@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from imagescreen.evaluation.training.cut_outs import CutOuts
-from imagescreen.evaluation.training.edits import MILD, Editor, Edits, jpeg_like
+from imagescreen.evaluation.training.edits import MILD, Editor, Edits, jpeg_like, unedited
 from imagescreen.evaluation.training.overlays import draw_overlays
 from imagescreen.evaluation.training.pictures import TrainingPictures
 from imagescreen.evaluation.training.views import Views
@@ -60,16 +60,16 @@ def test_jpeg_in_training_is_the_jpeg_of_a_file(quality: int) -> None:
 def test_the_whole_picture_unedited_is_the_picture_resized_and_padded() -> None:
     image = rendered(1, (96, 48))
     stored, extents = on_square(image, 96), torch.tensor([[1.0, 0.5]])
-    view = editor().plain(stored, extents, WHOLE, 96)
+    view = unedited(stored, extents, WHOLE, 96)
     assert difference(view, stored / 255) < 1e-3
-    smaller = editor().plain(stored, extents, WHOLE, 48)
+    smaller = unedited(stored, extents, WHOLE, 48)
     wanted = tensor(Image.fromarray(stored[0].numpy().transpose(1, 2, 0)).resize((48, 48), Image.Resampling.BOX))
     assert difference(smaller, wanted) < 0.01
 
 
 def test_a_box_shows_that_part_of_the_picture_as_large_as_fits() -> None:
     image = rendered(2, (96, 96))
-    view = editor().plain(on_square(image, 96), torch.ones(1, 2), torch.tensor([[0.5, 0.25, 1.0, 0.75]]), 48)
+    view = unedited(on_square(image, 96), torch.ones(1, 2), torch.tensor([[0.5, 0.25, 1.0, 0.75]]), 48)
     assert difference(view, tensor(image.crop((48, 24, 96, 72)))) < 1e-3
 
 
@@ -127,7 +127,7 @@ def test_a_mixture_shows_both_pictures_by_its_share() -> None:
     chosen = torch.arange(count)
     for number in range(6):
         view = torch.full_like(chosen, number)
-        red = views.mixed(editor(), chosen, view, side)[:, 0].mean((1, 2)) * 25.5
+        red = views.mixed(chosen, view, side)[:, 0].mean((1, 2)) * 25.5
         # A crop that is not square leaves white around itself; those of a square alone are plain arithmetic.
         square = ((m.first - m.second)[:, number] * 0).sum(1) == 0
         both = square & through[:, number]
@@ -150,7 +150,7 @@ def test_cut_outs_show_the_goods_on_white_and_nothing_from_beyond_the_picture() 
     views = Views.of(TrainingPictures(TRAINED, pixels, extents), replace(RECIPE, cut_outs=8), torch.device("cpu"))
     chosen = torch.arange(count)
     for number in range(8):
-        drawn = views.cut_out(editor(), chosen, torch.full_like(chosen, number), side)
+        drawn = views.cut_out(chosen, torch.full_like(chosen, number), side)
         assert drawn.shape == (count, 3, side, side) and drawn.min() >= 0 and drawn.max() <= 1
         corner = drawn[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
         assert (corner > 0.99).all()
