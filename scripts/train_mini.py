@@ -64,6 +64,12 @@ def main(
             help="Share of the weights of --start in what is written, 0.5 if not given; can be changed after.",
         ),
     ] = None,
+    whiten: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="How far vectors are whitened in the end, 0.4 if not given; can be changed after."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train; auto takes CUDA when it is there.")] = Device.AUTO,
     minutes: Annotated[float, typer.Option(min=0, help="Stop after so long, to go on later; 0 is never.")] = 0,
@@ -101,6 +107,7 @@ def main(
         mixtures=mixtures or usual.mixtures,
         cut_outs=cut_outs or usual.cut_outs,
         kept_share=usual.kept_share if keep is None else keep,
+        whitening=usual.whitening if whiten is None else whiten,
     )
     torch.set_num_threads(thread_count(threads))
     place = Place(folder, resolve_device(device), stop_after_s=60 * minutes if minutes else float("inf"))

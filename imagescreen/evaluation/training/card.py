@@ -99,15 +99,28 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
         kept = f"; {r.kept_share:.0%} of the weights are its own still" if r.kept_share else ""
         yield "started from", r.started_from + kept
     yield "teachers see", _teachers_see(r)
+    if r.whitening:
+        yield "whitened in the end", f"{r.whitening:.0%} of the way"
+    if r.product_share:
+        yield (
+            "products",
+            f"{r.product_share:.0%} of a batch, rare ones oftener, half of them as cut-outs, which keep their names",
+        )
     if r.frozen:
         norms = ", and of all batch norms the statistics" if r.frozen_norms else ""
         yield "kept as they were", f"{', '.join(r.frozen)} of the picture side{norms}"
+    across = (
+        f"; contrastive between photographs and cut-outs of products ({r.products_weight:g}, temperature "
+        f"{r.products_temperature:g})"
+        if r.products_weight
+        else ""
+    )
     yield (
         "losses",
         f"cosine to the teachers' vector (weight {r.cosine_weight:g}); similarities to the batch's teachers' vectors "
         f"({r.teacher_weight:g}, temperature {r.teacher_temperature:g}); contrastive between the two views "
         f"({r.copies_weight:g}, temperature {r.copies_temperature:g}); naming by words ({r.words_weight:g}, "
-        f"temperature {r.words_temperature:g})",
+        f"temperature {r.words_temperature:g}){across}",
     )
     yield (
         "optimiser",

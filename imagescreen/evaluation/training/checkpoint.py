@@ -14,6 +14,7 @@ from imagescreen.errors import WrongUse
 from imagescreen.evaluation.training.recipe import Recipe
 
 _FILE = "checkpoint.safetensors"
+_CHOSEN_LATER = ("passes", "kept_share", "whitening")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Origin:
         """All of the recipe but what changes nothing that was done: a run may be made longer or shorter while it goes,
         and what is written of it is chosen at the end.
         """
-        told = {name: value for name, value in asdict(self.recipe).items() if name not in ("passes", "kept_share")}
+        told = {name: value for name, value in asdict(self.recipe).items() if name not in _CHOSEN_LATER}
         return json.dumps(told, sort_keys=True)
 
 

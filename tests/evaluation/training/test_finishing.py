@@ -30,7 +30,7 @@ def nothing(*_: object) -> None:
 
 
 def small(recipe: Recipe) -> Recipe:
-    return replace(recipe, name="finished", batch=8, passes=1, kept_share=0)
+    return replace(recipe, name="finished", batch=8, passes=1, kept_share=0, whitening=0)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,45 @@ def test_how_much_is_kept_of_the_start_can_be_chosen_after_the_run(
         assert way / whole_way == pytest.approx(wanted, abs=0.05)
         card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
     assert "25% of the weights are its own still" in card
+
+
+def test_how_far_vectors_are_whitened_can_be_chosen_after_the_run_and_is_on_the_card(
+    finished: tuple[Path, Outcome, list[State]], begun: Path, train_only: Path, teachers_dir: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(finished[0], tmp_path / "run"))
+    start = start_from(begun, RECIPE)
+    recipe = replace(small(finishing(RECIPE, start.told)), whitening=0.8)
+    told: list[State] = []
+    pictures = read_pictures(PhotoSet(train_only), recipe, nothing)
+    outcome = train(
+        pictures, Teachers(teachers_dir), recipe, Place(folder, "cpu"), told.append, licences={}, start=start
+    )
+    assert isinstance(outcome, Outcome) and not told
+    before, after = (load_file(path / WEIGHTS) for path in (finished[1].folder, outcome.folder))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"visual.head.proj.weight", "text_projection"}
+    assert "| whitened in the end | 80% of the way |" in (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
+    # What is trained is never whitened: a run that goes on is the same run.
+    kept = [load_file(path / "checkpoint.safetensors") for path in (finished[0], folder)]
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+
+
+def test_half_of_a_batch_are_products_half_of_them_on_white(
+    begun: Path, train_only: Path, teachers_dir: Path, tmp_path: Path
+) -> None:
+    start = start_from(begun, RECIPE)
+    told: list[State] = []
+    recipe = replace(small(finishing(RECIPE, start.told)), passes=2)
+    assert (recipe.product_share, recipe.products_weight) == (0.5, 0.5)
+    pictures = read_pictures(PhotoSet(train_only), recipe, nothing)
+    place = Place(tmp_path, "cpu", tell_every_s=0)
+    outcome = train(pictures, Teachers(teachers_dir), recipe, place, told.append, licences={}, start=start)
+    assert isinstance(outcome, Outcome)
+    steps = [state for state in told if state.stage is Stage.TRAINING]
+    # Photographs and cut-outs of three products: nearly every batch has both of one.
+    assert sum(state.losses["products"] > 0 for state in steps) > len(steps) / 2
+    card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
+    assert "50% of a batch, rare ones oftener" in card and "photographs and cut-outs of products (0.5" in card
 
 
 def test_a_finishing_run_that_was_ended_goes_on_to_the_same_weights_also_when_the_map_is_made_anew(
