@@ -28,6 +28,8 @@ EPILOG = """
 
     .venv/bin/python scripts/train_mini.py photos/ teachers/ finish/ --start run/weights/NAME --name NAME-2
 
+    .venv/bin/python scripts/train_mini.py photos/ teachers/ whitened/ --start run/weights/NAME --name NAME-3 --passes 0
+
     .venv/bin/python scripts/train_mini.py shop/ teachers/ run/ --no-measure --licence "photos=CC0, our own"
 
 Exit codes: 0 trained, or stopped after --minutes; 1 something is broken; 2 wrong use; 130 interrupted.
@@ -49,7 +51,10 @@ def main(
         int | None, typer.Option(min=64, help="Side of the model's input, a multiple of 16 pixels.")
     ] = None,
     dimension: Annotated[int | None, typer.Option(min=16, help="Components of a vector.")] = None,
-    passes: Annotated[int | None, typer.Option(min=1, help="Passes over the training pictures.")] = None,
+    passes: Annotated[
+        int | None,
+        typer.Option(min=0, help="Passes over the training pictures; 0, with --start, trains nothing and whitens."),
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=8, help="Pictures of a batch.")] = None,
     views: Annotated[int | None, typer.Option(min=1, help="Clean crops that the teachers see of a picture.")] = None,
     mixtures: Annotated[int | None, typer.Option(min=1, help="Mixtures that they see of a picture.")] = None,
@@ -95,13 +100,13 @@ def main(
 
     built = Recipe(name=name, seed=seed)
     built = replace(built, trunk=trunk or built.trunk, side=side or built.side, dimension=dimension or built.dimension)
-    if start is None and (cut_outs is not None or keep is not None):
-        raise WrongUse("--cut-outs and --keep are for a model that is finished: give --start")
+    if start is None:
+        _check_from_nothing(passes, cut_outs, keep)
     begun = None if start is None else start_from(start, built, instead_of=folder / runs.WEIGHTS / name)
     usual = built if begun is None else finishing(built, begun.told)
     recipe = replace(
         usual,
-        passes=passes or usual.passes,
+        passes=usual.passes if passes is None else passes,
         batch=batch or usual.batch,
         views=views or usual.views,
         mixtures=mixtures or usual.mixtures,
@@ -149,6 +154,13 @@ def main(
     for key in asdict(next(iter(measured.values()))):
         table.add_row(key, *(_shown(getattr(found, key)) for found in measured.values()))
     out.print(table)
+
+
+def _check_from_nothing(passes: int | None, cut_outs: int | None, keep: float | None) -> None:
+    if cut_outs is not None or keep is not None:
+        raise WrongUse("--cut-outs and --keep are for a model that is finished: give --start")
+    if passes == 0:
+        raise WrongUse("--passes 0 trains nothing: give --start, the model to whiten")
 
 
 def _licence(told: str) -> tuple[str, str]:

@@ -51,8 +51,11 @@ def card(subject: Subject, measured: Mapping[str, Measured]) -> str:
         "Neither the pictures nor the teachers' weights are part of the model.",
         "## Recipe",
         _table(("", ""), _recipe(subject)),
-        "Edits of a view, at random up to:",
-        _table(("edit", "range"), _edits(recipe.edits)),
+        *(
+            ("Edits of a view, at random up to:", _table(("edit", "range"), _edits(recipe.edits)))
+            if subject.trained.done.steps
+            else ()
+        ),
         "## What it can do",
         _scores(measured) if measured else "It was not measured.",
         "## What it cannot do",
@@ -89,6 +92,11 @@ def _pictures(subject: Subject) -> Iterator[tuple[str, str, str]]:
 def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
     r, done = subject.recipe, subject.trained.done
     names = class_names(row.label for row in subject.rows)
+    if not done.steps:
+        yield "made", f"{done.date} on {done.device}; nothing was trained"
+        yield "started from", r.started_from
+        yield "whitened", f"{r.whitening:.0%} of the way, by its vectors of {len(subject.rows):,} training pictures"
+        return
     yield "trained", f"{done.date}, {_duration(subject.trained.seconds)} on {done.device}, seed {r.seed}"
     yield (
         "pictures",
@@ -101,26 +109,15 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
     yield "teachers see", _teachers_see(r)
     if r.whitening:
         yield "whitened in the end", f"{r.whitening:.0%} of the way"
-    if r.product_share:
-        yield (
-            "products",
-            f"{r.product_share:.0%} of a batch, rare ones oftener, half of them as cut-outs, which keep their names",
-        )
     if r.frozen:
         norms = ", and of all batch norms the statistics" if r.frozen_norms else ""
         yield "kept as they were", f"{', '.join(r.frozen)} of the picture side{norms}"
-    across = (
-        f"; contrastive between photographs and cut-outs of products ({r.products_weight:g}, temperature "
-        f"{r.products_temperature:g})"
-        if r.products_weight
-        else ""
-    )
     yield (
         "losses",
         f"cosine to the teachers' vector (weight {r.cosine_weight:g}); similarities to the batch's teachers' vectors "
         f"({r.teacher_weight:g}, temperature {r.teacher_temperature:g}); contrastive between the two views "
         f"({r.copies_weight:g}, temperature {r.copies_temperature:g}); naming by words ({r.words_weight:g}, "
-        f"temperature {r.words_temperature:g}){across}",
+        f"temperature {r.words_temperature:g})",
     )
     yield (
         "optimiser",

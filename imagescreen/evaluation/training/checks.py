@@ -34,8 +34,6 @@ def check_recipe(recipe: Recipe) -> None:
         raise WrongUse(f"the share {recipe.whitening} by which vectors are whitened is not between 0 and 1")
     if recipe.mixed_share + recipe.cut_out_share > 1 or (recipe.cut_out_share > 0) != (recipe.cut_outs > 0):
         raise WrongUse("the shares of mixtures and cut-outs do not fit together")
-    if recipe.product_share / 2 > recipe.cut_out_share or recipe.mixed_share > 1 - recipe.product_share:
-        raise WrongUse("the share of products does not fit to those of mixtures and cut-outs")
     if not timm.is_model(recipe.trunk):
         raise WrongUse(f"timm has no architecture {recipe.trunk!r}")
     try:

@@ -39,7 +39,6 @@ from imagescreen.evaluation.training.whitening import whitened, whitening
 
 _OVERLAYS = 400
 _BATCH = 128
-_UNLIKELY = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +91,25 @@ def distil(
             f"the run in {place.folder} has made {done.steps:,} steps, and {recipe.passes} passes are {steps:,}: "
             "give more passes, or take a new folder"
         )
+    seconds, finished = 0.0, not steps
+    if not steps:
+        done = Done(0, 0.0, datetime.now(UTC).date().isoformat(), described(place.device))
     with stopping(place.stop_after_s) as stop:
-        context = Context(origin, place, stop, tell)
-        classes = _classes(pictures, names)
-        targets = teachers_vectors(views, teachers, classes, context, partial(_of_whole, begun, views, recipe))
-        if targets.whole:
-            run = _Run(recipe, _data(pictures, views, targets, classes), student, average, optimizer)
-            done = _go_on(run, done, steps, context)
-    finished = targets.whole and done.steps == steps
+        if steps:
+            context = Context(origin, place, stop, tell)
+            classes = _classes(pictures, names)
+            targets = teachers_vectors(views, teachers, classes, context, partial(_of_whole, begun, views, recipe))
+            if targets.whole:
+                run = _Run(recipe, _data(pictures, views, targets, classes), student, average, optimizer)
+                done = _go_on(run, done, steps, context)
+            seconds, finished = targets.seconds, targets.whole and done.steps == steps
     tensors = {name: value.detach().cpu() for name, value in average.towers.state_dict().items()}
     if start is not None:
         tensors = _with_start(tensors, start, recipe.kept_share)
     if finished and recipe.whitening:
         average.towers.load_state_dict(tensors)
         tensors = whitened(tensors, whitening(_of_whole(average, views, recipe), recipe.whitening))
-    return Trained(tensors, done, targets.seconds + done.seconds, finished)
+    return Trained(tensors, done, seconds + done.seconds, finished)
 
 
 def _with_start(tensors: dict[str, Tensor], start: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -168,15 +171,12 @@ def described(device: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """All on the device: the `targets` of the `views`, and the place of each picture's name. `products` (n,) bool;
-    `drawn` (n,), how often each of them is drawn, by the square root of how rare its class is.
-    """
+    """All on the device: the `targets` of the `views`, and the place of each picture's name. `products` (n,) bool."""
 
     views: Views
     targets: Targets
     classes: Tensor
     products: Tensor
-    drawn: Tensor
 
 
 def _classes(pictures: TrainingPictures, names: tuple[str, ...]) -> Tensor:
@@ -186,10 +186,8 @@ def _classes(pictures: TrainingPictures, names: tuple[str, ...]) -> Tensor:
 
 def _data(pictures: TrainingPictures, views: Views, targets: Targets, classes: Tensor) -> _Data:
     device = views.pixels.device
-    products = torch.tensor([source_of(row.tar).products for row in pictures.rows]) & (classes >= 0)
-    rarity = torch.bincount(classes[products], minlength=1).clamp(min=1).rsqrt()
-    drawn = torch.where(products, rarity[classes.clamp(min=0, max=len(rarity) - 1)], 0.0)
-    return _Data(views, targets.to(device), classes.to(device), products.to(device), drawn.to(device))
+    products = [source_of(row.tar).products for row in pictures.rows]
+    return _Data(views, targets.to(device), classes.to(device), torch.tensor(products, device=device))
 
 
 def _of_whole(student: Student, views: Views, recipe: Recipe) -> Tensor:
@@ -224,10 +222,12 @@ class _Run:
         recipe, data = self.recipe, self.data
         self._into_training()
         self.generator.manual_seed(recipe.seed * 1_000_003 + step)
-        parts = self._chosen(step)
-        chosen = torch.cat(parts)
+        chosen = self._chosen(step)
+        mixed = round(len(chosen) * recipe.mixed_share)
         with torch.no_grad():
-            views, targets, classes = self._views(*parts)
+            views, targets, classes = self._views(
+                *chosen.tensor_split([mixed, mixed + round(len(chosen) * recipe.cut_out_share)])
+            )
         phrasing = torch.randint(
             len(self.student.tokens), (self.student.tokens.shape[1],), generator=self.generator, device=self.device
         )
@@ -236,10 +236,7 @@ class _Run:
             vectors = self.encode(views)
             words = self.student.words(phrasing)
         first, second = vectors.float().chunk(2)
-        on_white = torch.zeros_like(data.products[chosen])
-        on_white[len(parts[0]) : len(parts[0]) + len(parts[1])] = True
-        batch = Batch(first, second, targets, words.float(), classes, data.products[chosen], on_white)
-        found = losses(batch, recipe)
+        found = losses(Batch(first, second, targets, words.float(), classes, data.products[chosen]), recipe)
         total = torch.stack(list(found.values())).sum()
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _schedule(step, steps, recipe.warmup_share)
@@ -271,14 +268,10 @@ class _Run:
         targets = [data.targets.mixtures[mixed, mixture]]
         classes = [torch.full_like(mixed, -1)]
         if len(cut):
-            products, named = data.products[cut], data.targets.named[cut]
-            # One that shows the product is seen rather than one that shows the shelf.
-            likely = torch.where(products[:, None] & ~named, _UNLIKELY, 1.0)
-            cut_out = torch.multinomial(likely, 1, generator=self.generator)[:, 0]
+            cut_out = self._number(len(cut), data.targets.cut_outs.shape[1])
             both.append(data.views.cut_out(cut, cut_out, side))
             targets.append(data.targets.cut_outs[cut, cut_out])
-            told = products | named.gather(1, cut_out[:, None])[:, 0]
-            classes.append(torch.where(told, data.classes[cut], -1))
+            classes.append(torch.where(data.targets.named[cut, cut_out], data.classes[cut], -1))
         targets.append(data.targets.crops[cropped, crop])
         classes.append(data.classes[cropped])
         pixels, extents = data.views.pixels[cropped], data.views.extents[cropped]
@@ -292,23 +285,11 @@ class _Run:
     def _number(self, count: int, below: int) -> Tensor:
         return torch.randint(below, (count,), generator=self.generator, device=self.device)
 
-    def _chosen(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The pictures to be seen as mixtures, as cut-outs and as crops: so many products, half of them cut-outs, and
-        the rest from the next pictures of this pass.
-        """
-        recipe, count = self.recipe, self.recipe.batch
-        number, place = divmod(step, len(self.data.classes) // count)
-        order = np.random.default_rng((recipe.seed, number)).permutation(len(self.data.classes))
-        batch = torch.from_numpy(order[place * count : (place + 1) * count]).to(self.device)
-        products = batch[:0]
-        if recipe.product_share and self.data.products.any():
-            wanted = round(count * recipe.product_share)
-            products = torch.multinomial(self.data.drawn, wanted, replacement=True, generator=self.generator)
-            batch = batch[: count - wanted]
-        mixed, cut_outs = round(count * recipe.mixed_share), round(count * recipe.cut_out_share)
-        on_white, seen_whole = products.chunk(2) if len(products) else (products, products)
-        first, second, third = batch.tensor_split([mixed, mixed + cut_outs - len(on_white)])
-        return first, torch.cat((second, on_white)), torch.cat((third, seen_whole))
+    def _chosen(self, step: int) -> Tensor:
+        number, place = divmod(step, len(self.data.classes) // self.recipe.batch)
+        order = np.random.default_rng((self.recipe.seed, number)).permutation(len(self.data.classes))
+        batch = order[place * self.recipe.batch : (place + 1) * self.recipe.batch]
+        return torch.from_numpy(batch).to(self.device)
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

@@ -8,7 +8,9 @@ from imagescreen.settings import BUILT_IN_MODEL
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`passes` are over the training pictures, each seen in two edited views a pass. Weights are of the losses' sum."""
+    """`passes` are over the training pictures, each seen in two edited views a pass; with none the model that the run
+    is started from is whitened and nothing is learned. Weights are of the losses' sum.
+    """
 
     name: str = BUILT_IN_MODEL
     trunk: str = "resnet18d"
@@ -29,8 +31,6 @@ class Recipe:
     """Whether the reduction of the teachers' vectors is fitted to the class names, or their principal components."""
     whitening: float = 0.4
     """How far the student's vectors are taken in the end towards equal variance in all directions; 1 is all the way."""
-    product_share: float = 0.0
-    """Of a batch; pictures whose labels are products, those of rare ones oftener. The rest is drawn from all."""
     started_from: str = ""
     """Name and sha256 of the weights that the student has at first; random ones where it is empty."""
     kept_share: float = 0.0
@@ -47,12 +47,10 @@ class Recipe:
     teacher_temperature: float = 0.1
     copies_temperature: float = 0.05
     words_temperature: float = 0.1
-    products_temperature: float = 0.1
     cosine_weight: float = 2.0
     teacher_weight: float = 1.0
     copies_weight: float = 0.5
     words_weight: float = 1.0
-    products_weight: float = 0.0
     text_width: int = 64
     text_layers: int = 2
     context_length: int = 32
@@ -75,8 +73,6 @@ def finishing(recipe: Recipe, started_from: str) -> Recipe:
         mixed_share=0.15,
         cut_out_share=0.35,
         fitted_to_labels=True,
-        product_share=0.5,
-        products_weight=0.5,
         started_from=started_from,
         kept_share=0.5,
         frozen=("trunk.conv1", "trunk.bn1", "trunk.layer1"),

@@ -138,22 +138,24 @@ def test_how_far_vectors_are_whitened_can_be_chosen_after_the_run_and_is_on_the_
     assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
 
 
-def test_half_of_a_batch_are_products_half_of_them_on_white(
+def test_without_any_pass_the_start_is_whitened_and_nothing_is_trained(
     begun: Path, train_only: Path, teachers_dir: Path, tmp_path: Path
 ) -> None:
     start = start_from(begun, RECIPE)
+    recipe = replace(finishing(RECIPE, start.told), name="whitened", passes=0, batch=8)
     told: list[State] = []
-    recipe = replace(small(finishing(RECIPE, start.told)), passes=2)
-    assert (recipe.product_share, recipe.products_weight) == (0.5, 0.5)
     pictures = read_pictures(PhotoSet(train_only), recipe, nothing)
     place = Place(tmp_path, "cpu", tell_every_s=0)
     outcome = train(pictures, Teachers(teachers_dir), recipe, place, told.append, licences={}, start=start)
-    assert isinstance(outcome, Outcome)
-    steps = [state for state in told if state.stage is Stage.TRAINING]
-    # Photographs and cut-outs of three products: nearly every batch has both of one.
-    assert sum(state.losses["products"] > 0 for state in steps) > len(steps) / 2
+    assert isinstance(outcome, Outcome) and not told
+    before, after = load_file(begun / WEIGHTS), load_file(outcome.folder / WEIGHTS)
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {
+        "visual.head.proj.weight",
+        "text_projection",
+    }
     card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
-    assert "50% of a batch, rare ones oftener" in card and "photographs and cut-outs of products (0.5" in card
+    assert "nothing was trained" in card and "| whitened | 40% of the way, by its vectors of 24 " in card
+    assert "Edits of a view" not in card and "optimiser" not in card
 
 
 def test_a_finishing_run_that_was_ended_goes_on_to_the_same_weights_also_when_the_map_is_made_anew(

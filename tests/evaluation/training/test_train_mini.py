@@ -93,7 +93,8 @@ def test_an_interrupted_run_goes_on_and_ends_in_a_model_with_its_card(
         assert fact in card or fact.replace("| 0.", "| 1.") in card, fact
 
     # The model can be finished; with all of the start kept it is the same again.
-    options = [*SMALL, "--name", "finished", "--passes", "1", "--cut-outs", "1", "--keep", "1", "--no-measure"]
+    options = [*SMALL, "--name", "finished", "--passes", "1", "--cut-outs", "1", "--keep", "1", "--whiten", "0"]
+    options.append("--no-measure")
     again: list[str | Path] = [photo_set, teachers_dir, tmp_path / "finish", "--start", weights / "tiny", *options]
     done = script("train_mini.py", *again, home=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -143,6 +144,7 @@ CASES = {
         "would be overwritten",
     ),
     "cut-outs without a start": ("{photos} {teachers} {new} --cut-outs 2", 2, "give --start"),
+    "no pass without a start": ("{photos} {teachers} {new} --passes 0", 2, "the model to whiten"),
     "name": ("{photos} {teachers} {new} --name ../../other", 2, "is not one of a model"),
     "licence": ("{photos} {teachers} {new} --licence nothing", 2, "not TAR=LICENCE"),
     "device": ("{photos} {teachers} {new} --device quantum", 2, "quantum"),
