@@ -64,8 +64,8 @@ def distil(
 
     `start` are the towers' weights that the recipe says it is started from. The `recipe` and the pictures are taken as
     check_recipe and check_rows want them. Raises WrongUse for a folder with a run of another origin, damaged state or
-    more passes, BrokenModel when the loss or the teachers' vectors are not finite, and KeyboardInterrupt; the state
-    that was saved last is kept.
+    more passes, BrokenModel when the loss, the teachers' or the student's vectors are not finite, and
+    KeyboardInterrupt; the state that was saved last is kept.
     """
     device = torch.device(place.device)
     torch.manual_seed(recipe.seed)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from imagescreen.errors import BrokenModel
+
 _PICTURE_SIDE = "visual.head.proj.weight"
 _TEXT_SIDE = "text_projection"
 # Of the mean variance: a direction in which nothing differs is not blown up.
@@ -19,7 +21,11 @@ _FLOOR = 1e-2
 def whitening(vectors: Tensor, share: float) -> Tensor:
     """(d, d), symmetric, to be multiplied from the right: takes `vectors` (n, d) a `share` of the way to equal variance
     in all directions. 0 leaves them as they are, 1 whitens them.
+
+    Raises BrokenModel for vectors that are not finite, or all the same.
     """
+    if not bool(vectors.isfinite().all()) or not bool((vectors != vectors[0]).any()):
+        raise BrokenModel("The model gives vectors that are not finite, or the same for all pictures: it is damaged.")
     centred = (vectors - vectors.mean(0)).double()
     variances, directions = torch.linalg.eigh(centred.T @ centred / len(vectors))
     scale = (variances / variances.mean() + _FLOOR) ** (-share / 2)
@@ -29,7 +35,7 @@ def whitening(vectors: Tensor, share: float) -> Tensor:
 
 def whitened(tensors: Mapping[str, Tensor], matrix: Tensor) -> dict[str, Tensor]:
     """The towers' `tensors` with `matrix` (d, d) after the picture side, and its inverse after the text side, so that
-    a picture ranks the words as it did.
+    a picture's products with the words stay what they were before both are made of unit length.
     """
     picture, text = tensors[_PICTURE_SIDE], tensors[_TEXT_SIDE]
     back = torch.linalg.inv(matrix.double()).T

@@ -133,9 +133,11 @@ def test_how_far_vectors_are_whitened_can_be_chosen_after_the_run_and_is_on_the_
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"visual.head.proj.weight", "text_projection"}
     assert "| whitened in the end | 80% of the way |" in (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
-    # What is trained is never whitened: a run that goes on is the same run.
-    kept = [load_file(path / "checkpoint.safetensors") for path in (finished[0], folder)]
-    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+    # The picture side by the matrix, the text side by its inverse: their product stays.
+    sides = [
+        tensors["text_projection"].float() @ tensors["visual.head.proj.weight"].float() for tensors in (before, after)
+    ]
+    torch.testing.assert_close(sides[0], sides[1], rtol=0.02, atol=0.02 * float(sides[0].abs().max()))
 
 
 def test_without_any_pass_the_start_is_whitened_and_nothing_is_trained(

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from imagescreen.errors import BrokenModel
 from imagescreen.evaluation.training.student import Student
 from imagescreen.evaluation.training.whitening import whitened, whitening
 from tests.evaluation.training.conftest import RECIPE
@@ -36,7 +37,13 @@ def test_a_direction_without_any_variance_stays_finite() -> None:
     assert whitening(flat, 1.0).isfinite().all()
 
 
-def test_a_whitened_model_gives_the_mapped_vectors_and_ranks_words_as_before() -> None:
+@pytest.mark.parametrize("value", [1.0, float("nan")])
+def test_vectors_that_are_all_the_same_or_no_numbers_are_refused(value: float) -> None:
+    with pytest.raises(BrokenModel, match="not finite, or the same"):
+        whitening(torch.full((20, 16), value), 0.4)
+
+
+def test_a_whitened_model_gives_the_mapped_vectors_and_keeps_their_products_with_words() -> None:
     torch.manual_seed(0)
     student = Student(RECIPE, ("hat", "shirt", "chair", "apple", "pear")).eval()
     tensors = {name: value.clone() for name, value in student.towers.state_dict().items()}
