@@ -100,8 +100,8 @@ def main(
 
     built = Recipe(name=name, seed=seed)
     built = replace(built, trunk=trunk or built.trunk, side=side or built.side, dimension=dimension or built.dimension)
-    if start is None:
-        _check_from_nothing(passes, cut_outs, keep)
+    if start is None and (cut_outs is not None or keep is not None):
+        raise WrongUse("--cut-outs and --keep are for a model that is finished: give --start")
     begun = None if start is None else start_from(start, built, instead_of=folder / runs.WEIGHTS / name)
     usual = built if begun is None else finishing(built, begun.told)
     recipe = replace(
@@ -154,13 +154,6 @@ def main(
     for key in asdict(next(iter(measured.values()))):
         table.add_row(key, *(_shown(getattr(found, key)) for found in measured.values()))
     out.print(table)
-
-
-def _check_from_nothing(passes: int | None, cut_outs: int | None, keep: float | None) -> None:
-    if cut_outs is not None or keep is not None:
-        raise WrongUse("--cut-outs and --keep are for a model that is finished: give --start")
-    if passes == 0:
-        raise WrongUse("--passes 0 trains nothing: give --start, the model to whiten")
 
 
 def _licence(told: str) -> tuple[str, str]:

@@ -46,7 +46,9 @@ def card(subject: Subject, measured: Mapping[str, Measured]) -> str:
         "A small CLIP-like model, distilled from two ImageNet encoders. open_clip loads it from this folder.",
         _table(("", ""), _model(subject)),
         "## Data and licences",
-        _table(("pictures", "trained on", "licence"), _pictures(subject)),
+        _table(
+            ("pictures", "trained on" if subject.trained.done.steps else "whitened by", "licence"), _pictures(subject)
+        ),
         _table(("teacher", "licence"), [*_TEACHERS]),
         "Neither the pictures nor the teachers' weights are part of the model.",
         "## Recipe",

@@ -28,6 +28,8 @@ def check_recipe(recipe: Recipe) -> None:
         raise WrongUse(f"the side {recipe.side} is not a multiple of {_SIDE_STEP}, which JPEG in training works on")
     if recipe.dimension > DIMENSION:
         raise WrongUse(f"vectors of {recipe.dimension} components are longer than the teachers' own {DIMENSION}")
+    if recipe.passes < 0 or not (recipe.passes or recipe.started_from):
+        raise WrongUse(f"{recipe.passes} passes train nothing: give --start, the model to whiten")
     if not 0 <= recipe.kept_share <= 1:
         raise WrongUse(f"the share {recipe.kept_share} that is kept of the start is not between 0 and 1")
     if not 0 <= recipe.whitening <= 1:
@@ -46,7 +48,7 @@ def check_recipe(recipe: Recipe) -> None:
             f"the architecture {recipe.trunk!r} does not work as the picture side at {recipe.side} pixels: {told}"
         ) from None
     names = [name for name, _ in student.towers.visual.named_parameters()]
-    for part in recipe.frozen:
+    for part in recipe.frozen if recipe.passes else ():
         if not any(name.startswith(part) for name in names):
             raise WrongUse(
                 f"the architecture {recipe.trunk!r} has no part {part} to keep as it is: finishing is made for ResNets"
@@ -60,7 +62,7 @@ def check_recipe(recipe: Recipe) -> None:
 
 def check_rows(rows: Sequence[PhotoRow], recipe: Recipe) -> None:
     """Raises WrongUse for training rows that are too few, listed twice, or all without a name."""
-    if recipe.batch > len(rows):
+    if recipe.passes and recipe.batch > len(rows):
         raise WrongUse(
             f"a batch of {recipe.batch} takes more than the {len(rows)} training pictures: give a smaller --batch"
         )

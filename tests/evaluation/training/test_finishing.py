@@ -144,7 +144,7 @@ def test_without_any_pass_the_start_is_whitened_and_nothing_is_trained(
     begun: Path, train_only: Path, teachers_dir: Path, tmp_path: Path
 ) -> None:
     start = start_from(begun, RECIPE)
-    recipe = replace(finishing(RECIPE, start.told), name="whitened", passes=0, batch=8)
+    recipe = replace(finishing(RECIPE, start.told), name="whitened", passes=0)
     told: list[State] = []
     pictures = read_pictures(PhotoSet(train_only), recipe, nothing)
     place = Place(tmp_path, "cpu", tell_every_s=0)
@@ -157,6 +157,7 @@ def test_without_any_pass_the_start_is_whitened_and_nothing_is_trained(
     }
     card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
     assert "nothing was trained" in card and "| whitened | 40% of the way, by its vectors of 24 " in card
+    assert "| pictures | whitened by | licence |" in card
     assert "Edits of a view" not in card and "optimiser" not in card
 
 

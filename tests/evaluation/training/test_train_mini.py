@@ -99,6 +99,22 @@ def test_an_interrupted_run_goes_on_and_ends_in_a_model_with_its_card(
     done = script("train_mini.py", *again, home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "training: step 3 of 3" in done.stdout
+    # Or only whitened, which makes no step.
+    options = [
+        "--start",
+        str(weights / "tiny"),
+        *SMALL,
+        "--name",
+        "evened",
+        "--passes",
+        "0",
+        "--whiten",
+        "0.8",
+        "--no-measure",
+    ]
+    done = script("train_mini.py", photo_set, teachers_dir, tmp_path / "even", *options, home=tmp_path)
+    assert done.returncode == 0 and "step" not in done.stdout, done.stderr
+    assert "| whitened | 80% of the way" in (tmp_path / "even" / "weights" / "evened" / "README.md").read_text()
     finished = load_file(tmp_path / "finish" / "weights" / "finished" / "open_clip_model.safetensors")
     for name, tensor in load_file(weights / "tiny" / "open_clip_model.safetensors").items():
         assert torch.equal(finished[name], tensor), name
