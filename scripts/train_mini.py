@@ -7,7 +7,7 @@ that was interrupted goes on when the same command is given again. See docs/trai
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from _console import low_priority, new_app, out, progress_bar, run
@@ -15,6 +15,9 @@ from rich.table import Table
 
 from imagescreen.errors import WrongUse
 from imagescreen.settings import BUILT_IN_MODEL, Device
+
+if TYPE_CHECKING:
+    from imagescreen.evaluation.training.place import State
 
 app = new_app()
 
@@ -75,6 +78,15 @@ def main(
             min=0, max=1, help="How far vectors are whitened in the end, 0.4 if not given; can be changed after."
         ),
     ] = None,
+    middle: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=4,
+            help="Length of what the stage before the last adds to a vector, where the rest is 1; 1 if not given and "
+            "the trunk is one of those that can; can be changed after.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train; auto takes CUDA when it is there.")] = Device.AUTO,
     minutes: Annotated[float, typer.Option(min=0, help="Stop after so long, to go on later; 0 is never.")] = 0,
@@ -93,8 +105,8 @@ def main(
     from imagescreen.evaluation.photos import PhotoSet
     from imagescreen.evaluation.training import run as runs
     from imagescreen.evaluation.training.measure import check_measurable
-    from imagescreen.evaluation.training.place import Place, Stage, State
-    from imagescreen.evaluation.training.recipe import Recipe, finishing
+    from imagescreen.evaluation.training.place import Place
+    from imagescreen.evaluation.training.recipe import Recipe, finishing, usual_middle_share
     from imagescreen.evaluation.training.start import start_from
     from imagescreen.evaluation.training.teachers import Teachers
 
@@ -113,17 +125,10 @@ def main(
         cut_outs=cut_outs or usual.cut_outs,
         kept_share=usual.kept_share if keep is None else keep,
         whitening=usual.whitening if whiten is None else whiten,
+        middle_share=usual_middle_share(built.trunk) if middle is None else middle,
     )
     torch.set_num_threads(thread_count(threads))
     place = Place(folder, resolve_device(device), stop_after_s=60 * minutes if minutes else float("inf"))
-
-    def tell(state: State) -> None:
-        losses = "".join(f", {key} {value:.3f}" for key, value in state.losses.items())
-        what = "step" if state.stage is Stage.TRAINING else "view"
-        out.print(
-            f"{state.stage}: {what} {state.done:,} of {state.total:,}, {state.views_per_s:,.0f} views/s{losses}, "
-            f"{state.seconds_left / 60:.1f} minutes left"
-        )
 
     photo_set = PhotoSet(photos)
     if measure or measure_teachers:
@@ -133,12 +138,13 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     with progress_bar() as progress:
         pictures = runs.read_pictures(photo_set, recipe, progress)
-    outcome = runs.train(pictures, taught, recipe, place, tell, start=begun, licences=licences)
+    outcome = runs.train(pictures, taught, recipe, place, _tell, start=begun, licences=licences)
     if not isinstance(outcome, runs.Outcome):
         out.print(f"stopped after {outcome.seconds / 60:.1f} minutes in all; the same command goes on")
         return
-    took = outcome.subject.trained.seconds / 60
-    out.print(f"{outcome.folder}: {outcome.size_bytes:,} bytes, {took:.1f} minutes", markup=False)
+    trained = outcome.subject.trained
+    took = f"{trained.seconds / 60:.1f} minutes" if trained.done.steps else "nothing was trained"
+    out.print(f"{outcome.folder}: {outcome.size_bytes:,} bytes, {took}", markup=False)
     measured = {}
     with progress_bar() as progress:
         if measure:
@@ -154,6 +160,15 @@ def main(
     for key in asdict(next(iter(measured.values()))):
         table.add_row(key, *(_shown(getattr(found, key)) for found in measured.values()))
     out.print(table)
+
+
+def _tell(state: "State") -> None:
+    losses = "".join(f", {key} {value:.3f}" for key, value in state.losses.items())
+    what = "step" if losses else "view"
+    out.print(
+        f"{state.stage}: {what} {state.done:,} of {state.total:,}, {state.views_per_s:,.0f} views/s{losses}, "
+        f"{state.seconds_left / 60:.1f} minutes left"
+    )
 
 
 def _licence(told: str) -> tuple[str, str]:

@@ -13,13 +13,15 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_
 def import_open_clip() -> ModuleType:
     """open_clip, with the network closed to it; BrokenInstallation when it cannot be imported.
 
-    Whatever the model's config says, loading it fetches nothing: huggingface_hub, which open_clip and transformers
-    use, is offline in this process from here on.
+    It builds this project's own trunks too, by their names. Whatever the model's config says, loading it fetches
+    nothing: huggingface_hub, which open_clip and transformers use, is offline in this process from here on.
     """
     close_network()
     try:
         _import_torchvision()
         import open_clip
+
+        import imagescreen.embedding.trunks  # noqa: F401  (registers them with timm)
     except (ImportError, RuntimeError) as error:
         raise BrokenInstallation(f"open_clip cannot be imported: {error}") from error
     module: ModuleType = open_clip

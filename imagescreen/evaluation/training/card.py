@@ -77,6 +77,12 @@ def _model(subject: Subject) -> Iterator[tuple[str, str]]:
         f"timm `{r.trunk}`, average pooling, linear projection to {r.dimension}; input {r.side} x {r.side}, "
         "longest side fitted and padded white",
     )
+    if r.middle_share:
+        yield (
+            "second part of a vector",
+            "generalized mean of the stage before the last, whitened; of unit length as the first part is, then times "
+            f"{r.middle_share:g}",
+        )
     yield (
         "text side",
         f"transformer of {r.text_layers} layers, width {r.text_width}; CLIP's byte-pair vocabulary, context of "
@@ -111,15 +117,23 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
     yield "teachers see", _teachers_see(r)
     if r.whitening:
         yield "whitened in the end", f"{r.whitening:.0%} of the way"
+    if r.product_share:
+        yield "products", f"{r.product_share:.0%} of a batch, rare ones oftener, half of them as cut-outs"
     if r.frozen:
         norms = ", and of all batch norms the statistics" if r.frozen_norms else ""
         yield "kept as they were", f"{', '.join(r.frozen)} of the picture side{norms}"
+    across = (
+        f"; contrastive between photographs and cut-outs of products ({r.products_weight:g}, temperature "
+        f"{r.products_temperature:g})"
+        if r.products_weight
+        else ""
+    )
     yield (
         "losses",
         f"cosine to the teachers' vector (weight {r.cosine_weight:g}); similarities to the batch's teachers' vectors "
         f"({r.teacher_weight:g}, temperature {r.teacher_temperature:g}); contrastive between the two views "
         f"({r.copies_weight:g}, temperature {r.copies_temperature:g}); naming by words ({r.words_weight:g}, "
-        f"temperature {r.words_temperature:g})",
+        f"temperature {r.words_temperature:g}){across}",
     )
     yield (
         "optimiser",
@@ -129,9 +143,12 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def _teachers_see(r: Recipe) -> str:
-    on_white = (
-        f", {_times(r.cut_outs, 'cut-out')} of it on white ({r.cut_out_share:.0%} of a batch)" if r.cut_outs else ""
-    )
+    on_white = ""
+    if r.cut_outs:
+        on_white = (
+            f", {_times(r.cut_outs, 'cut-out')} of it on white, most of them ovals along an edge "
+            f"({r.cut_out_share:.0%} of a batch)"
+        )
     mapped = (
         f"under a linear map to {r.dimension} that is fitted to the class names"
         if r.fitted_to_labels

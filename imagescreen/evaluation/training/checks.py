@@ -7,6 +7,7 @@ import timm
 import torch
 
 from imagescreen.embedding.registry import is_model_name
+from imagescreen.embedding.trunks import middle_channels
 from imagescreen.errors import WrongUse
 from imagescreen.evaluation.photos import PhotoRow
 from imagescreen.evaluation.training.names import class_names
@@ -14,6 +15,8 @@ from imagescreen.evaluation.training.recipe import Recipe
 from imagescreen.evaluation.training.student import MAX_BYTES, Student, stored_bytes
 from imagescreen.evaluation.training.teachers import DIMENSION
 
+MOST_MIDDLE = 4.0
+"""Beyond, the part that is learned counts for nothing."""
 _SIDE_STEP = 16
 """JPEG with halved chroma works on squares of this side."""
 
@@ -30,12 +33,7 @@ def check_recipe(recipe: Recipe) -> None:
         raise WrongUse(f"vectors of {recipe.dimension} components are longer than the teachers' own {DIMENSION}")
     if recipe.passes < 0 or not (recipe.passes or recipe.started_from):
         raise WrongUse(f"{recipe.passes} passes train nothing: give --start, the model to whiten")
-    if not 0 <= recipe.kept_share <= 1:
-        raise WrongUse(f"the share {recipe.kept_share} that is kept of the start is not between 0 and 1")
-    if not 0 <= recipe.whitening <= 1:
-        raise WrongUse(f"the share {recipe.whitening} by which vectors are whitened is not between 0 and 1")
-    if recipe.mixed_share + recipe.cut_out_share > 1 or (recipe.cut_out_share > 0) != (recipe.cut_outs > 0):
-        raise WrongUse("the shares of mixtures and cut-outs do not fit together")
+    _check_shares(recipe)
     if not timm.is_model(recipe.trunk):
         raise WrongUse(f"timm has no architecture {recipe.trunk!r}")
     try:
@@ -53,11 +51,30 @@ def check_recipe(recipe: Recipe) -> None:
             raise WrongUse(
                 f"the architecture {recipe.trunk!r} has no part {part} to keep as it is: finishing is made for ResNets"
             )
-    size = stored_bytes(student.towers)
+    middle = middle_channels(recipe.trunk) if recipe.middle_share else 0
+    if recipe.middle_share and not middle:
+        raise WrongUse(f"the architecture {recipe.trunk!r} has no stage before the last to add: give --middle 0")
+    size = stored_bytes(student.towers, middle)
     if size > MAX_BYTES:
         raise WrongUse(
             f"a model with the picture side {recipe.trunk!r} has {size:,} bytes; at most {MAX_BYTES:,} are wanted"
         )
+
+
+def _check_shares(recipe: Recipe) -> None:
+    if not 0 <= recipe.kept_share <= 1:
+        raise WrongUse(f"the share {recipe.kept_share} that is kept of the start is not between 0 and 1")
+    if not 0 <= recipe.middle_share <= MOST_MIDDLE:
+        raise WrongUse(
+            f"the length {recipe.middle_share} of what the stage before the last adds is not between 0 and "
+            f"{MOST_MIDDLE:g}"
+        )
+    if not 0 <= recipe.whitening <= 1:
+        raise WrongUse(f"the share {recipe.whitening} by which vectors are whitened is not between 0 and 1")
+    if recipe.mixed_share + recipe.cut_out_share > 1 or (recipe.cut_out_share > 0) != (recipe.cut_outs > 0):
+        raise WrongUse("the shares of mixtures and cut-outs do not fit together")
+    if recipe.product_share / 2 > recipe.cut_out_share or recipe.mixed_share > 1 - recipe.product_share:
+        raise WrongUse("the share of products does not fit to those of mixtures and cut-outs")
 
 
 def check_rows(rows: Sequence[PhotoRow], recipe: Recipe) -> None:

@@ -3,8 +3,8 @@
 import copy
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,6 +16,7 @@ from imagescreen.errors import BrokenModel, WrongUse
 from imagescreen.evaluation.machine import processor
 from imagescreen.evaluation.training.checkpoint import Done, Origin, load_checkpoint, save_checkpoint
 from imagescreen.evaluation.training.edits import Editor
+from imagescreen.evaluation.training.levels import with_middle
 from imagescreen.evaluation.training.losses import Batch, losses
 from imagescreen.evaluation.training.names import NO_CLASS, class_name, class_names
 from imagescreen.evaluation.training.overlays import draw_overlays
@@ -39,6 +40,9 @@ from imagescreen.evaluation.training.whitening import whitened, whitening
 
 _OVERLAYS = 400
 _BATCH = 128
+# Added to how likely a cut-out shows its product, for how often it is seen; and from where on it has the name.
+_SEEN_ANYWAY = 0.03
+_NAMED_FROM = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,9 @@ def distil(
     # Edits and losses are multiplied in TF32 on CUDA: nothing here needs more.
     torch.set_float32_matmul_precision("high")
     names = class_names([row.label for row in pictures.rows])
-    views = Views.of(pictures, recipe, device)
+    steps = recipe.passes * (len(pictures.rows) // recipe.batch)
+    # Finding ovals takes minutes.
+    views = Views.of(pictures, recipe if steps else replace(recipe, cut_outs=0), device)
     student = Student(recipe, names)
     if start is not None:
         student.towers.load_state_dict(start)
@@ -85,7 +91,6 @@ def distil(
     optimizer = torch.optim.AdamW(_groups(student, recipe), lr=recipe.learning_rate)
     origin = Origin(recipe, f"{pictures.digest()} {teachers.digest}")
     done = load_checkpoint(place.folder, origin, student=student, average=average, optimizer=optimizer)
-    steps = recipe.passes * (len(pictures.rows) // recipe.batch)
     if done.steps > steps:
         raise WrongUse(
             f"the run in {place.folder} has made {done.steps:,} steps, and {recipe.passes} passes are {steps:,}: "
@@ -109,6 +114,9 @@ def distil(
     if finished and recipe.whitening:
         average.towers.load_state_dict(tensors)
         tensors = whitened(tensors, whitening(_of_whole(average, views, recipe), recipe.whitening))
+    if finished and recipe.middle_share:
+        average.towers.load_state_dict(tensors)
+        tensors = with_middle(tensors, _seen(average.middle, average, views, recipe), recipe.middle_share)
     return Trained(tensors, done, seconds + done.seconds, finished)
 
 
@@ -171,12 +179,15 @@ def described(device: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """All on the device: the `targets` of the `views`, and the place of each picture's name. `products` (n,) bool."""
+    """All on the device: the `targets` of the `views`, and the place of each picture's name. `products` (n,) bool;
+    `drawn` (n,), how often each of them is drawn, by the square root of how rare its class is.
+    """
 
     views: Views
     targets: Targets
     classes: Tensor
     products: Tensor
+    drawn: Tensor
 
 
 def _classes(pictures: TrainingPictures, names: tuple[str, ...]) -> Tensor:
@@ -186,12 +197,19 @@ def _classes(pictures: TrainingPictures, names: tuple[str, ...]) -> Tensor:
 
 def _data(pictures: TrainingPictures, views: Views, targets: Targets, classes: Tensor) -> _Data:
     device = views.pixels.device
-    products = [source_of(row.tar).products for row in pictures.rows]
-    return _Data(views, targets.to(device), classes.to(device), torch.tensor(products, device=device))
+    products = torch.tensor([source_of(row.tar).products for row in pictures.rows]) & (classes >= 0)
+    rarity = torch.bincount(classes[products], minlength=1).clamp(min=1).rsqrt()
+    drawn = torch.where(products, rarity[classes.clamp(min=0, max=len(rarity) - 1)], 0.0)
+    return _Data(views, targets.to(device), classes.to(device), products.to(device), drawn.to(device))
 
 
 def _of_whole(student: Student, views: Views, recipe: Recipe) -> Tensor:
     """(n, d) on the processor: the student's vectors of the whole pictures, unedited."""
+    return _seen(student, student, views, recipe)
+
+
+def _seen(see: Callable[[Tensor], Tensor], student: Student, views: Views, recipe: Recipe) -> Tensor:
+    """(n, ...) on the processor: what `see` gives, a part of the `student`, of the whole pictures, unedited."""
     device = views.pixels.device
     student.eval()
     found = []
@@ -199,7 +217,7 @@ def _of_whole(student: Student, views: Views, recipe: Recipe) -> Tensor:
         chosen = torch.arange(first, min(first + _BATCH, len(views.pixels)), device=device)
         images = views.cropped(chosen, torch.zeros_like(chosen), recipe.side)
         with torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device)):
-            found.append(student(images).cpu())
+            found.append(see(images).cpu())
     return torch.cat(found)
 
 
@@ -222,12 +240,10 @@ class _Run:
         recipe, data = self.recipe, self.data
         self._into_training()
         self.generator.manual_seed(recipe.seed * 1_000_003 + step)
-        chosen = self._chosen(step)
-        mixed = round(len(chosen) * recipe.mixed_share)
+        parts = self._chosen(step)
+        chosen = torch.cat(parts)
         with torch.no_grad():
-            views, targets, classes = self._views(
-                *chosen.tensor_split([mixed, mixed + round(len(chosen) * recipe.cut_out_share)])
-            )
+            views, targets, classes = self._views(*parts)
         phrasing = torch.randint(
             len(self.student.tokens), (self.student.tokens.shape[1],), generator=self.generator, device=self.device
         )
@@ -236,7 +252,10 @@ class _Run:
             vectors = self.encode(views)
             words = self.student.words(phrasing)
         first, second = vectors.float().chunk(2)
-        found = losses(Batch(first, second, targets, words.float(), classes, data.products[chosen]), recipe)
+        on_white = torch.zeros_like(data.products[chosen])
+        on_white[len(parts[0]) : len(parts[0]) + len(parts[1])] = True
+        batch = Batch(first, second, targets, words.float(), classes, data.products[chosen], on_white)
+        found = losses(batch, recipe)
         total = torch.stack(list(found.values())).sum()
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _schedule(step, steps, recipe.warmup_share)
@@ -268,10 +287,12 @@ class _Run:
         targets = [data.targets.mixtures[mixed, mixture]]
         classes = [torch.full_like(mixed, -1)]
         if len(cut):
-            cut_out = self._number(len(cut), data.targets.cut_outs.shape[1])
+            # One that shows the product is seen rather than one that shows the shelf.
+            likely = data.targets.likely[cut]
+            cut_out = torch.multinomial(likely + _SEEN_ANYWAY, 1, generator=self.generator)[:, 0]
             both.append(data.views.cut_out(cut, cut_out, side))
             targets.append(data.targets.cut_outs[cut, cut_out])
-            classes.append(torch.where(data.targets.named[cut, cut_out], data.classes[cut], -1))
+            classes.append(torch.where(likely.gather(1, cut_out[:, None])[:, 0] > _NAMED_FROM, data.classes[cut], -1))
         targets.append(data.targets.crops[cropped, crop])
         classes.append(data.classes[cropped])
         pixels, extents = data.views.pixels[cropped], data.views.extents[cropped]
@@ -285,11 +306,23 @@ class _Run:
     def _number(self, count: int, below: int) -> Tensor:
         return torch.randint(below, (count,), generator=self.generator, device=self.device)
 
-    def _chosen(self, step: int) -> Tensor:
-        number, place = divmod(step, len(self.data.classes) // self.recipe.batch)
-        order = np.random.default_rng((self.recipe.seed, number)).permutation(len(self.data.classes))
-        batch = order[place * self.recipe.batch : (place + 1) * self.recipe.batch]
-        return torch.from_numpy(batch).to(self.device)
+    def _chosen(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The pictures to be seen as mixtures, as cut-outs and as crops: so many products, half of them cut-outs, and
+        the rest from the next pictures of this pass.
+        """
+        recipe, count = self.recipe, self.recipe.batch
+        number, place = divmod(step, len(self.data.classes) // count)
+        order = np.random.default_rng((recipe.seed, number)).permutation(len(self.data.classes))
+        batch = torch.from_numpy(order[place * count : (place + 1) * count]).to(self.device)
+        products = batch[:0]
+        if recipe.product_share and self.data.products.any():
+            wanted = round(count * recipe.product_share)
+            products = torch.multinomial(self.data.drawn, wanted, replacement=True, generator=self.generator)
+            batch = batch[: count - wanted]
+        mixed, cut_outs = round(count * recipe.mixed_share), round(count * recipe.cut_out_share)
+        on_white, seen_whole = products.chunk(2) if len(products) else (products, products)
+        first, second, third = batch.tensor_split([mixed, mixed + cut_outs - len(on_white)])
+        return first, torch.cat((second, on_white)), torch.cat((third, seen_whole))
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

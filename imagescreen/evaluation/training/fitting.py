@@ -13,7 +13,7 @@ from imagescreen.evaluation.training.teachers import Reduction
 _STEPS = 300
 _BATCH = 1024
 _LEARNING_RATE = 1e-3
-_TEMPERATURE = 0.1
+LIKENESS_TEMPERATURE = 0.1
 _SMOOTHING = 0.05
 # Similarities may move from what the teachers say: where the labels say nothing, the teachers are to be followed.
 _KEEPING_WEIGHT = 10.0
@@ -47,7 +47,7 @@ def fitted_to_labels(start: Reduction, vectors: Tensor, classes: Tensor, *, seed
             group["lr"] = _LEARNING_RATE * (1 - step / _STEPS)
         chosen = torch.randint(len(vectors), (_BATCH,), generator=generator)
         found = functional.normalize(centred[chosen] @ components)
-        logits = found @ functional.normalize(prototypes).T / _TEMPERATURE
+        logits = found @ functional.normalize(prototypes).T / LIKENESS_TEMPERATURE
         naming = functional.cross_entropy(
             logits, classes[chosen], ignore_index=-1, label_smoothing=_SMOOTHING, reduction="sum"
         ) / (classes[chosen] >= 0).sum().clamp(min=1)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from imagescreen.embedding.trunks import TWO_LEVELS, middle_channels
 from imagescreen.evaluation.training.edits import MILD, Edits
 from imagescreen.settings import BUILT_IN_MODEL
 
@@ -31,6 +32,11 @@ class Recipe:
     """Whether the reduction of the teachers' vectors is fitted to the class names, or their principal components."""
     whitening: float = 0.4
     """How far the student's vectors are taken in the end towards equal variance in all directions; 1 is all the way."""
+    middle_share: float = 0.0
+    """How long the part of a vector is that the stage before the last gives, where the last one's is 1; 0 leaves it
+    out, and `dimension` is of the last one's part alone."""
+    product_share: float = 0.0
+    """Of a batch; pictures whose labels are products, those of rare ones oftener. The rest is drawn from all."""
     started_from: str = ""
     """Name and sha256 of the weights that the student has at first; random ones where it is empty."""
     kept_share: float = 0.0
@@ -47,15 +53,22 @@ class Recipe:
     teacher_temperature: float = 0.1
     copies_temperature: float = 0.05
     words_temperature: float = 0.1
+    products_temperature: float = 0.1
     cosine_weight: float = 2.0
     teacher_weight: float = 1.0
     copies_weight: float = 0.5
     words_weight: float = 1.0
+    products_weight: float = 0.0
     text_width: int = 64
     text_layers: int = 2
     context_length: int = 32
     seed: int = 0
     edits: Edits = field(default_factory=Edits)
+
+
+def usual_middle_share(trunk: str) -> float:
+    """1 for the architectures that can give what the stage before the last sees, 0 for all others."""
+    return float(middle_channels(trunk) > 0)
 
 
 def finishing(recipe: Recipe, started_from: str) -> Recipe:
@@ -65,34 +78,38 @@ def finishing(recipe: Recipe, started_from: str) -> Recipe:
     """
     return replace(
         recipe,
-        passes=16,
+        passes=3,
         batch=160,
         views=1,
         mixtures=1,
-        cut_outs=2,
-        mixed_share=0.15,
-        cut_out_share=0.35,
+        cut_outs=5,
+        mixed_share=0.2,
+        cut_out_share=0.2,
         fitted_to_labels=True,
+        product_share=0.4,
+        products_weight=0.5,
         started_from=started_from,
         kept_share=0.5,
-        frozen=("trunk.conv1", "trunk.bn1", "trunk.layer1"),
+        frozen=("trunk.conv1", "trunk.bn1", "trunk.layer1", "trunk.layer2", "trunk.layer3"),
         frozen_norms=True,
         learning_rate=5e-4,
-        average_decay=0.995,
+        average_decay=0.98,
         edits=MILD,
     )
 
 
-def open_clip_config(recipe: Recipe) -> dict[str, dict[str, object]]:
-    """The student as open_clip builds it: the contents of `open_clip_config.json`."""
+def open_clip_config(recipe: Recipe, *, middle: int = 0) -> dict[str, dict[str, object]]:
+    """The student as open_clip builds it: the contents of `open_clip_config.json`. With `middle` components from the
+    stage before the last it is what is written in the end.
+    """
     return {
         "model_cfg": {
-            "embed_dim": recipe.dimension,
+            "embed_dim": recipe.dimension + middle,
             "vision_cfg": {
-                "timm_model_name": recipe.trunk,
+                "timm_model_name": recipe.trunk + TWO_LEVELS if middle else recipe.trunk,
                 "timm_model_pretrained": False,
                 "timm_pool": "avg",
-                "timm_proj": "linear",
+                "timm_proj": "" if middle else "linear",
                 "image_size": recipe.side,
             },
             "text_cfg": {

@@ -1,5 +1,6 @@
 """A model that has learned already, with whose weights a run begins."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from imagescreen.embedding.manifest import file_sha256
 from imagescreen.embedding.registry import CONFIG_FILE, WEIGHTS_FILE
+from imagescreen.embedding.trunks import middle_channels
 from imagescreen.errors import WrongUse
 from imagescreen.evaluation.training.checks import check_recipe
+from imagescreen.evaluation.training.levels import without_middle
 from imagescreen.evaluation.training.recipe import Recipe, open_clip_config
 from imagescreen.evaluation.training.student import Student
 
@@ -40,7 +43,11 @@ def start_from(folder: Path, recipe: Recipe, *, instead_of: Path | None = None) 
         told = f"{name}, weights sha256 {file_sha256(weights)}"
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise WrongUse(f"the folder {name!r} holds no model to start from: {error}") from None
-    if config != open_clip_config(recipe):
+    if config == open_clip_config(recipe, middle=middle_channels(recipe.trunk)):
+        # What the stage before the last adds is made anew in the end.
+        with contextlib.suppress(KeyError):
+            tensors = without_middle(tensors)
+    elif config != open_clip_config(recipe):
         raise WrongUse(
             f"the model in {name!r} is built otherwise than {recipe.trunk} at {recipe.side} pixels with "
             f"{recipe.dimension} components: give the --trunk, --side and --dimension of the model to start from"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from imagescreen.embedding.fetch import rewrite_manifest
 from imagescreen.embedding.libraries import import_open_clip
 from imagescreen.embedding.registry import CONFIG_FILE, REGISTRY_FILE, WEIGHTS_FILE, entry_of
+from imagescreen.embedding.trunks import both_levels, middle_channels
 from imagescreen.evaluation.training.names import PHRASES
 from imagescreen.evaluation.training.recipe import Recipe, open_clip_config
 
@@ -42,8 +43,14 @@ class Student(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, 3, s, s) in 0 to 1 -> (n, d) of unit length."""
-        normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        return nn.functional.normalize(self.towers.encode_image(normalised).float())
+        return nn.functional.normalize(self.towers.encode_image(self._normalised(images)).float())
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def middle(self, images: Tensor) -> Tensor:
+        """(n, 3, s, s) in 0 to 1 -> (n, c): what the stage before the last sees, of a ResNet."""
+        return both_levels(self.towers.visual.trunk, self._normalised(images))[1]
 
     def words(self, phrasing: Tensor) -> Tensor:
         """(c, d) of unit length: every class name in the phrasing of that number, (c,) int64."""
@@ -51,10 +58,14 @@ class Student(nn.Module):
         return nn.functional.normalize(self.towers.encode_text(tokens).float())
 
 
-def stored_bytes(towers: nn.Module) -> int:
-    """How large the model's file of these weights is, a little overestimated for its header and the files beside it."""
+def stored_bytes(towers: nn.Module, middle: int) -> int:
+    """How large the model's file of these weights is, a little overestimated for its header and the files beside it.
+    `middle` components come to it in the end, as with_middle makes them.
+    """
     tensors: list[Tensor] = list(towers.state_dict().values())
     values = sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.element_size()) for tensor in tensors)
+    text: Tensor = towers.state_dict()["text_projection"]
+    values += 2 * middle * (middle + 1 + len(text))
     return values + _BYTES_OF_A_NAME * len(tensors) + _BYTES_BESIDE
 
 
@@ -70,22 +81,25 @@ def write_model(tensors: dict[str, Tensor], recipe: Recipe, weights_dir: Path) -
         for name, tensor in tensors.items()
     }
     save_file(half, folder / WEIGHTS_FILE)
-    (folder / CONFIG_FILE).write_text(json.dumps(open_clip_config(recipe), indent=2) + "\n", encoding="utf-8")
-    (weights_dir / REGISTRY_FILE).write_text(_registry_entry(recipe), encoding="utf-8")
+    middle = middle_channels(recipe.trunk) if recipe.middle_share else 0
+    config = open_clip_config(recipe, middle=middle)
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (weights_dir / REGISTRY_FILE).write_text(_registry_entry(recipe, middle), encoding="utf-8")
     rewrite_manifest(entry_of(recipe.name, weights_dir), weights_dir)
     return folder
 
 
-def _registry_entry(recipe: Recipe) -> str:
+def _registry_entry(recipe: Recipe, middle: int) -> str:
+    how = "its last two stages" if middle else "linear projection"
     return f"""[[model]]
 name = "{recipe.name}"
 title = "{recipe.name}"
 description = "Trained by scripts/train_mini.py."
-architecture = "timm {recipe.trunk}, linear projection; text transformer of {recipe.text_layers} layers"
+architecture = "timm {recipe.trunk}, {how}; text transformer of {recipe.text_layers} layers"
 licence = "see its README.md"
 open_licence = true
 input_size = {recipe.side}
-dimension = {recipe.dimension}
+dimension = {recipe.dimension + middle}
 resize_mode = "longest"
 text_side = true
 """

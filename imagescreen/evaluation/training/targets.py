@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from imagescreen.evaluation.training.checkpoint import load_tensors, save_tensors
-from imagescreen.evaluation.training.fitting import Fitted, fitted_to_labels, turned_to
+from imagescreen.evaluation.training.cut_outs import tried
+from imagescreen.evaluation.training.fitting import LIKENESS_TEMPERATURE, Fitted, fitted_to_labels, turned_to
 from imagescreen.evaluation.training.place import Context, Stage, State, multiplies_bfloat16
 from imagescreen.evaluation.training.teachers import INPUT_SIDE, Reduction, Teachers, finite
 from imagescreen.evaluation.training.views import Views
@@ -28,22 +29,22 @@ StudentVectors = Callable[[], Tensor]
 class Targets:
     """`crops` (n, v, d), `mixtures` (n, m, d) and `cut_outs` (n, c, d), float16 of unit length, made in `seconds`.
 
-    `named` (n, c) bool tells which cut-outs lie nearest to the class of their picture, under a map that was fitted
-    with them and is lenient therefore; none without a map that is fitted to the labels. `whole` is False when the run
-    was stopped before all were made.
+    `likely` (n, c) is how likely a cut-out shows what its picture is named after, by its distances to the classes; 0
+    without a name, or without a map that is fitted to the labels. (The map was fitted with those that were tried, and
+    is lenient to them therefore.) `whole` is False when the run was stopped before all were made.
     """
 
     crops: Tensor
     mixtures: Tensor
     cut_outs: Tensor
-    named: Tensor
+    likely: Tensor
     seconds: float
     whole: bool
 
     def to(self, device: torch.device) -> "Targets":
         crops, mixtures = self.crops.to(device), self.mixtures.to(device)
         return replace(
-            self, crops=crops, mixtures=mixtures, cut_outs=self.cut_outs.to(device), named=self.named.to(device)
+            self, crops=crops, mixtures=mixtures, cut_outs=self.cut_outs.to(device), likely=self.likely.to(device)
         )
 
 
@@ -93,10 +94,12 @@ class _Work:
         on_white = torch.empty(len(whole), 0, recipe.dimension, dtype=torch.float16)
         if cut_outs:
             on_white = torch.stack([reduction(vectors.float()).half() for vectors in cut_outs], 1)
-        named = torch.zeros(on_white.shape[:2], dtype=torch.bool)
+        likely = torch.zeros(on_white.shape[:2])
         if len(fitted.prototypes):
-            named = (on_white.float() @ fitted.prototypes.T).argmax(-1) == self.classes[:, None]
-        return Targets(torch.stack(crops, 1), torch.stack(mixtures, 1), on_white, named, self.seconds, whole=True)
+            each = (on_white.float() @ fitted.prototypes.T / LIKENESS_TEMPERATURE).softmax(-1)
+            own = self.classes.clamp(min=0)[:, None, None].expand(-1, on_white.shape[1], 1)
+            likely = each.gather(2, own)[..., 0] * (self.classes >= 0)[:, None]
+        return Targets(torch.stack(crops, 1), torch.stack(mixtures, 1), on_white, likely, self.seconds, whole=True)
 
     def _stopped(self, made: list[Tensor]) -> bool:
         return any(len(vectors) < len(self.views.pixels) for vectors in made)
@@ -115,8 +118,10 @@ class _Work:
             return Fitted(Reduction(kept["mean"], kept["components"]), kept["prototypes"])
         fitted = Fitted(Reduction.of(whole, recipe.dimension), torch.empty(0, recipe.dimension))
         if recipe.fitted_to_labels:
-            every = torch.cat([whole, *(vectors.float() for vectors in cut_outs)])
-            classes = self.classes.repeat(1 + len(cut_outs))
+            # Most that are found hold a part of a shelf or a hand, which is not to lie where the class does.
+            blind = [vectors.float() for vectors in cut_outs[: tried(recipe.cut_outs)]]
+            every = torch.cat([whole, *blind])
+            classes = self.classes.repeat(1 + len(blind))
             with torch.enable_grad():
                 fitted = fitted_to_labels(fitted.reduction, every, classes, seed=recipe.seed)
         if recipe.started_from:

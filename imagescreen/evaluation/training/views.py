@@ -62,9 +62,9 @@ class Views:
             share.to(device),
             (patch * 2 - 1).to(device),
         )
-        cut_outs = CutOuts.of((count, recipe.cut_outs), generator, device)
-        pixels = torch.from_numpy(pictures.pixels).to(device)
-        return cls(pixels, torch.from_numpy(pictures.extents).to(device), crops.to(device), mixtures, cut_outs)
+        pixels, extents = torch.from_numpy(pictures.pixels).to(device), torch.from_numpy(pictures.extents).to(device)
+        cut_outs = CutOuts.of(pixels, extents, recipe.cut_outs, generator)
+        return cls(pixels, extents, crops.to(device), mixtures, cut_outs)
 
     def cropped(self, chosen: Tensor, view: Tensor, side: int) -> Tensor:
         """(b, 3, side, side) in 0 to 1: crop number `view` (b,) of the `chosen` (b,) pictures."""

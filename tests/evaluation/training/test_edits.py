@@ -168,10 +168,22 @@ def test_cut_outs_upright_are_the_middle_of_the_picture() -> None:
         torch.device("cpu"),
     )
     one = torch.ones(1, 1)
-    plain = CutOuts(torch.zeros(1, 1, 2), one * 0.5, one, one * 0, one * 60, one, one)
+    plain = CutOuts(torch.zeros(1, 1, 2), one * 0.5, one, one * 0, one * 0, one * 60, one, one)
     drawn = plain.drawn(views.pixels, views.extents, torch.tensor([0]), torch.tensor([0]), 48)
     wanted = tensor(image.crop((24, 24, 72, 72)))
     assert difference(drawn[..., 4:-4, 4:-4], wanted[..., 4:-4, 4:-4]) < 1e-3
+
+
+def test_a_shape_that_leans_as_it_lies_shows_the_picture_upright() -> None:
+    image = rendered(6, (96, 96))
+    pixels, extents = on_square(image, 96), torch.ones(1, 2)
+    one = torch.ones(1, 1)
+    leaning = CutOuts(torch.zeros(1, 1, 2), one * 0.5, one * 1.5, one * 0.7, one * 0.7, one * 2, one, one)
+    drawn = leaning.drawn(pixels, extents, torch.tensor([0]), torch.tensor([0]), 72)
+    wanted = tensor(image.crop((12, 12, 84, 84)))
+    assert difference(drawn[..., 24:48, 24:48], wanted[..., 24:48, 24:48]) < 1e-3
+    # Its longer side goes down to the right, and the other way everything is white.
+    assert float(drawn[0, :, 14, 58].amin()) == 1.0
 
 
 def _white(box: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from tests.evaluation.training.conftest import RECIPE
 def matching() -> Batch:
     """A student that does all right: both views are the target, and the word of each class lies there too."""
     vectors = normalize(torch.randn(8, 16, generator=torch.Generator().manual_seed(0)))
-    return Batch(vectors, vectors, vectors, vectors, torch.arange(8), torch.zeros(8, dtype=torch.bool))
+    none = torch.zeros(8, dtype=torch.bool)
+    return Batch(vectors, vectors, vectors, vectors, torch.arange(8), none, none)
 
 
 def test_every_loss_is_smaller_for_matching_vectors_than_for_permuted_ones(matching: Batch) -> None:
@@ -39,6 +40,28 @@ def test_pictures_of_one_product_are_no_wrong_answers_to_each_other(matching: Ba
     assert losses(nameless, RECIPE)["copies"] == kinds
 
 
+def test_cut_outs_are_pulled_to_photographs_of_the_same_product_and_of_no_other(matching: Batch) -> None:
+    recipe = replace(RECIPE, products_weight=1.0)
+    # Four photographs, then cut-outs of the same four products; the last pair has no name.
+    vectors = matching.first[:4].repeat(2, 1)
+    classes = torch.tensor([0, 1, 2, -1, 0, 1, 2, -1])
+    on_white = torch.arange(8) >= 4
+    batch = replace(
+        matching, first=vectors, second=vectors, classes=classes, products=torch.ones(8).bool(), on_white=on_white
+    )
+    right = losses(batch, recipe)["products"]
+    crossed = vectors.clone()
+    crossed[4:7] = vectors[4:7].roll(1, 0)
+    assert right < losses(replace(batch, first=crossed, second=crossed), recipe)["products"]
+    # What has no name, and what is no product, neither finds nor is found.
+    nameless = vectors.clone()
+    nameless[7] = -nameless[7]
+    assert losses(replace(batch, first=nameless, second=nameless), recipe)["products"] == right
+    assert losses(replace(batch, products=torch.zeros(8).bool()), recipe)["products"] == 0
+    assert losses(replace(batch, on_white=torch.zeros(8).bool()), recipe)["products"] == 0
+    assert "products" not in losses(batch, RECIPE)
+
+
 def test_a_batch_without_any_name_has_no_words_to_learn_and_is_still_finite(matching: Batch) -> None:
     found = losses(replace(matching, classes=torch.full((8,), -1)), RECIPE)
     assert found["words"] == 0
@@ -47,10 +70,10 @@ def test_a_batch_without_any_name_has_no_words_to_learn_and_is_still_finite(matc
 
 def test_pictures_without_a_name_do_not_count_in_the_mean_of_the_named_ones(matching: Batch) -> None:
     half = replace(matching, classes=torch.tensor([0, 1, 2, 3, -1, -1, -1, -1]))
-    first, second, targets, classes, products = (
-        value[:4] for value in (half.first, half.second, half.targets, half.classes, half.products)
+    first, second, targets, classes, products, on_white = (
+        value[:4] for value in (half.first, half.second, half.targets, half.classes, half.products, half.on_white)
     )
-    named = Batch(first, second, targets, half.words, classes, products)
+    named = Batch(first, second, targets, half.words, classes, products, on_white)
     torch.testing.assert_close(losses(half, RECIPE)["words"], losses(named, RECIPE)["words"])
 
 

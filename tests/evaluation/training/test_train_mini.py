@@ -73,7 +73,8 @@ def test_an_interrupted_run_goes_on_and_ends_in_a_model_with_its_card(
     weights = folder / "weights"
     assert sum(path.stat().st_size for path in (weights / "tiny").iterdir()) < MAX_BYTES
     encoder = load_encoder("tiny", weights, dtype=DType.FLOAT32, device=Device.CPU, threads=1)
-    assert encoder.dimension == 16 and encoder.encode_words(["a hat"]).shape == (1, 16)
+    # What was learned, and what the stage before the last adds.
+    assert encoder.dimension == 16 + 256 and encoder.encode_words(["a hat"]).shape == (1, 272)
     assert {tensor.dtype for tensor in load_file(weights / "tiny" / "open_clip_model.safetensors").values()} <= {
         torch.float16,
         torch.int64,
@@ -117,7 +118,8 @@ def test_an_interrupted_run_goes_on_and_ends_in_a_model_with_its_card(
     assert "| whitened | 80% of the way" in (tmp_path / "even" / "weights" / "evened" / "README.md").read_text()
     finished = load_file(tmp_path / "finish" / "weights" / "finished" / "open_clip_model.safetensors")
     for name, tensor in load_file(weights / "tiny" / "open_clip_model.safetensors").items():
-        assert torch.equal(finished[name], tensor), name
+        # The second part is made anew, of weights that were rounded meanwhile.
+        assert torch.equal(finished[name], tensor) or ".middle." in name, name
 
 
 RUNNER = """
