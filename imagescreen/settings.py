@@ -14,7 +14,7 @@ from imagescreen.errors import WrongUse
 ENV_PREFIX = "IMAGESCREEN_"
 MIB = 1 << 20
 
-BUILT_IN_MODEL = "mini-4"
+BUILT_IN_MODEL = "mini-5"
 """The model that is committed under `weights/`. One that replaces it gets another name: an index knows what made it."""
 
 

@@ -43,7 +43,8 @@ def card(subject: Subject, measured: Mapping[str, Measured]) -> str:
     recipe = subject.recipe
     parts = (
         f"# {recipe.name}",
-        "A small CLIP-like model, distilled from two ImageNet encoders. open_clip loads it from this folder.",
+        "A small CLIP-like model, distilled from two ImageNet encoders. open_clip loads it from this folder"
+        + (", once `imagescreen.embedding.trunks` is imported." if recipe.middle_share else "."),
         _table(("", ""), _model(subject)),
         "## Data and licences",
         _table(
