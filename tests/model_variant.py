@@ -12,8 +12,10 @@ from imagescreen.embedding.fetch import rewrite_manifest
 from imagescreen.embedding.registry import CONFIG_FILE, REGISTRY_FILE, WEIGHTS_FILE, entry_of
 from imagescreen.settings import BUILT_IN_MODEL
 
-PROJECTION = "visual.head.proj.weight"
+PROJECTION = "visual.trunk.last.weight"
 TEXT_PROJECTION = "text_projection"
+
+_FEWER = 128
 
 Tensors = dict[str, torch.Tensor]
 
@@ -33,14 +35,13 @@ def install_variant(source: Path, weights: Path, *, seed: int = 0) -> Path:
 
 
 def install_former(source: Path, weights: Path) -> Path:
-    """Installs the built-in model and `former` under `weights` and returns it; `former` has half the dimensions."""
-    dimension = entry_of(BUILT_IN_MODEL, source).dimension // 2
+    """Installs the built-in model and `former` under `weights` and returns it; `former` has fewer dimensions."""
 
-    def halved(tensors: Tensors) -> None:
-        tensors[PROJECTION] = tensors[PROJECTION][:dimension].contiguous()
-        tensors[TEXT_PROJECTION] = tensors[TEXT_PROJECTION][:, :dimension].contiguous()
+    def fewer(tensors: Tensors) -> None:
+        tensors[PROJECTION] = tensors[PROJECTION][_FEWER:].contiguous()
+        tensors[TEXT_PROJECTION] = tensors[TEXT_PROJECTION][:, _FEWER:].contiguous()
 
-    return _install(source, weights, "former", halved, dimension)
+    return _install(source, weights, "former", fewer, entry_of(BUILT_IN_MODEL, source).dimension - _FEWER)
 
 
 def _install(source: Path, weights: Path, name: str, change: Callable[[Tensors], None], dimension: int) -> Path:

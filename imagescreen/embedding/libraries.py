@@ -18,7 +18,7 @@ def import_open_clip() -> ModuleType:
     """
     close_network()
     try:
-        _import_torchvision()
+        import_torchvision()
         import open_clip
 
         import imagescreen.embedding.trunks  # noqa: F401  (registers them with timm)
@@ -37,7 +37,7 @@ def close_network() -> None:
         vars(constants)["HF_HUB_OFFLINE"] = True
 
 
-def _import_torchvision() -> None:
+def import_torchvision() -> None:
     """Import torchvision, also where it was built for another torch.
 
     A CPU build of torch beside the ordinary torchvision wheel is a common pair: torchvision's compiled operators then

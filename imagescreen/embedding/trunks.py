@@ -5,11 +5,17 @@ The name stands for the code in a model's fingerprint, so what gives other vecto
 
 from typing import Any
 
-import timm
 import torch
-from timm.models import register_model
 from torch import Tensor, nn
 from torch.nn import functional
+
+from imagescreen.embedding.libraries import import_torchvision
+
+# timm imports it too, and does not find it whole everywhere.
+import_torchvision()
+
+import timm  # noqa: E402
+from timm.models import register_model  # noqa: E402
 
 _STAGE = 3
 """Of a ResNet's four the one before the last, by its number in timm's `feature_info`, where 0 is the stem."""
