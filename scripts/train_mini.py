@@ -138,6 +138,8 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     with progress_bar() as progress:
         pictures = runs.read_pictures(photo_set, recipe, progress)
+    if recipe.cut_outs and recipe.passes:
+        out.print(f"looking for what to cut out of {len(pictures.rows):,} pictures, a few minutes for ten thousand")
     outcome = runs.train(pictures, taught, recipe, place, _tell, start=begun, licences=licences)
     if not isinstance(outcome, runs.Outcome):
         out.print(f"stopped after {outcome.seconds / 60:.1f} minutes in all; the same command goes on")
