@@ -139,7 +139,7 @@ def main(
     with progress_bar() as progress:
         pictures = runs.read_pictures(photo_set, recipe, progress)
     if recipe.cut_outs and recipe.passes:
-        out.print(f"looking for what to cut out of {len(pictures.rows):,} pictures, a few minutes for ten thousand")
+        out.print("cut-outs are looked for where they are not made yet: a few minutes for ten thousand pictures")
     outcome = runs.train(pictures, taught, recipe, place, _tell, start=begun, licences=licences)
     if not isinstance(outcome, runs.Outcome):
         out.print(f"stopped after {outcome.seconds / 60:.1f} minutes in all; the same command goes on")

@@ -13,6 +13,7 @@ from imagescreen.embedding.registry import CONFIG_FILE, REGISTRY_FILE, WEIGHTS_F
 from imagescreen.settings import BUILT_IN_MODEL
 
 PROJECTION = "visual.trunk.last.weight"
+MIDDLE = ("visual.trunk.middle.weight", "visual.trunk.middle.bias")
 TEXT_PROJECTION = "text_projection"
 
 _FEWER = 128
@@ -21,15 +22,17 @@ Tensors = dict[str, torch.Tensor]
 
 
 def install_variant(source: Path, weights: Path, *, seed: int = 0) -> Path:
-    """Installs the built-in model and `variant` under `weights` and returns it. The picture projection of `variant` is
-    turned; another seed is another space.
+    """Installs the built-in model and `variant` under `weights` and returns it. Both parts of the picture side's
+    vectors are turned in `variant`; another seed is another space.
     """
 
     def turned(tensors: Tensors) -> None:
         generator = torch.Generator().manual_seed(seed)
-        side = tensors[PROJECTION].shape[0]
-        turn, _ = torch.linalg.qr(torch.randn(side, side, generator=generator))
-        tensors[PROJECTION] = (turn @ tensors[PROJECTION].float()).half().contiguous()
+        for part in ((PROJECTION,), MIDDLE):
+            side = tensors[part[0]].shape[0]
+            turn, _ = torch.linalg.qr(torch.randn(side, side, generator=generator))
+            for name in part:
+                tensors[name] = (turn @ tensors[name].float()).half().contiguous()
 
     return _install(source, weights, "variant", turned, entry_of(BUILT_IN_MODEL, source).dimension)
 

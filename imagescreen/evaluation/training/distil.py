@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -77,8 +77,7 @@ def distil(
     torch.set_float32_matmul_precision("high")
     names = class_names([row.label for row in pictures.rows])
     steps = recipe.passes * (len(pictures.rows) // recipe.batch)
-    # Finding ovals takes minutes.
-    views = Views.of(pictures, recipe if steps else replace(recipe, cut_outs=0), device)
+    views = Views.of(pictures, recipe, device)
     student = Student(recipe, names)
     if start is not None:
         student.towers.load_state_dict(start)

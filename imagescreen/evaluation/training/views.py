@@ -5,7 +5,9 @@ The teachers' vectors of many views of few pictures teach more than those of the
 image to a thousand classes using distillation", 2023).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -34,13 +36,15 @@ class Mixtures:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """`pixels` (n, 3, s, s) uint8 and `extents` (n, 2) are the pictures', `crops` (n, v, 4) shares of each."""
+    """`pixels` (n, 3, s, s) uint8 and `extents` (n, 2) are the pictures', `crops` (n, v, 4) shares of each. `cut_outs`
+    are looked for when they are asked for the first time, which takes minutes.
+    """
 
     pixels: Tensor
     extents: Tensor
     crops: Tensor
     mixtures: Mixtures
-    cut_outs: CutOuts
+    cut_outs: Callable[[], CutOuts]
 
     @classmethod
     def of(cls, pictures: TrainingPictures, recipe: Recipe, device: torch.device) -> "Views":
@@ -63,7 +67,8 @@ class Views:
             (patch * 2 - 1).to(device),
         )
         pixels, extents = torch.from_numpy(pictures.pixels).to(device), torch.from_numpy(pictures.extents).to(device)
-        cut_outs = CutOuts.of(pixels, extents, recipe.cut_outs, generator)
+        # The last that takes of the generator, so it may do so later.
+        cut_outs = cache(partial(CutOuts.of, pixels, extents, recipe.cut_outs, generator))
         return cls(pixels, extents, crops.to(device), mixtures, cut_outs)
 
     def cropped(self, chosen: Tensor, view: Tensor, side: int) -> Tensor:
@@ -85,7 +90,7 @@ class Views:
 
     def cut_out(self, chosen: Tensor, view: Tensor, side: int) -> Tensor:
         """(b, 3, side, side) in 0 to 1: cut-out number `view` (b,) of the `chosen` (b,) pictures."""
-        return self.cut_outs.drawn(self.pixels[chosen], self.extents[chosen], chosen, view, side)
+        return self.cut_outs().drawn(self.pixels[chosen], self.extents[chosen], chosen, view, side)
 
 
 def _boxes(shape: tuple[int, int], generator: torch.Generator) -> Tensor:
