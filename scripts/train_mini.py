@@ -5,7 +5,7 @@ the folder of the teachers' weights. Runs on CUDA (minutes) or, with a smaller r
 that was interrupted goes on when the same command is given again. See docs/training.md. Needs the extra `train`.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,8 @@ from imagescreen.errors import WrongUse
 from imagescreen.settings import BUILT_IN_MODEL, Device
 
 if TYPE_CHECKING:
+    from imagescreen.evaluation.training.distil import Trained
+    from imagescreen.evaluation.training.measure import Measured
     from imagescreen.evaluation.training.place import State
 
 app = new_app()
@@ -48,6 +50,10 @@ def main(
     start: Annotated[
         Path | None, typer.Option(help="Folder of a model to finish: its weights, a shorter recipe, milder edits.")
     ] = None,
+    all_stages: Annotated[
+        bool,
+        typer.Option("--all-stages", help="With --start, train all stages on, by a long recipe, for a GPU."),
+    ] = False,
     name: Annotated[str, typer.Option(help="Name of the model.")] = BUILT_IN_MODEL,
     trunk: Annotated[str | None, typer.Option(help="timm architecture of the picture side.")] = None,
     side: Annotated[
@@ -62,20 +68,22 @@ def main(
     views: Annotated[int | None, typer.Option(min=1, help="Clean crops that the teachers see of a picture.")] = None,
     mixtures: Annotated[int | None, typer.Option(min=1, help="Mixtures that they see of a picture.")] = None,
     cut_outs: Annotated[
-        int | None, typer.Option(min=1, help="Cut-outs on white that they see of a picture, with --start.")
+        int | None, typer.Option(min=1, help="Cut-outs on white that they see of a picture of a product, with --start.")
     ] = None,
     keep: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Share of the weights of --start in what is written, 0.5 if not given; can be changed after.",
+            help="Share of the weights of --start in what is written, 0 if not given; can be changed after.",
         ),
     ] = None,
     whiten: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="How far vectors are whitened in the end, 0.4 if not given; can be changed after."
+            min=0,
+            max=1,
+            help="How far vectors are whitened in the end; 0.4 if not given, 0.2 with --start; can be changed after.",
         ),
     ] = None,
     middle: Annotated[
@@ -85,6 +93,15 @@ def main(
             max=4,
             help="Length of what the stage before the last adds to a vector, where the rest is 1; 1 if not given and "
             "the trunk is one of those that can; can be changed after.",
+        ),
+    ] = None,
+    goods: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=4,
+            help="Length of what tells known goods apart, where what was learned is 1; 0.5 if not given, "
+            "--middle is not 0 and there are more than 32 products among the pictures; can be changed after.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of everything.")] = 0,
@@ -99,38 +116,39 @@ def main(
 ) -> None:
     low_priority()
     licences = dict(map(_licence, licence or []))
+    of_training = {"batch": batch, "views": views, "mixtures": mixtures, "cut_outs": cut_outs, "kept_share": keep}
+    if start is None and (cut_outs is not None or keep is not None or all_stages):
+        raise WrongUse("--cut-outs, --keep and --all-stages are for a model that has learned already: give --start")
     import torch
 
     from imagescreen.embedding.hardware import resolve_device, thread_count
     from imagescreen.evaluation.photos import PhotoSet
     from imagescreen.evaluation.training import run as runs
     from imagescreen.evaluation.training.measure import check_measurable
+    from imagescreen.evaluation.training.pictures import training_rows
     from imagescreen.evaluation.training.place import Place
-    from imagescreen.evaluation.training.recipe import Recipe, finishing, usual_middle_share
+    from imagescreen.evaluation.training.recipe import (
+        Recipe,
+        changed,
+        finishing,
+        going_on,
+        usual_goods_share,
+        usual_middle_share,
+    )
     from imagescreen.evaluation.training.start import start_from
     from imagescreen.evaluation.training.teachers import Teachers
 
-    built = Recipe(name=name, seed=seed)
-    built = replace(built, trunk=trunk or built.trunk, side=side or built.side, dimension=dimension or built.dimension)
-    if start is None and (cut_outs is not None or keep is not None):
-        raise WrongUse("--cut-outs and --keep are for a model that is finished: give --start")
+    photo_set = PhotoSet(photos)
+    built = changed(Recipe(name=name, seed=seed), trunk=trunk, side=side, dimension=dimension)
     begun = None if start is None else start_from(start, built, instead_of=folder / runs.WEIGHTS / name)
-    usual = built if begun is None else finishing(built, begun.told)
-    recipe = replace(
-        usual,
-        passes=usual.passes if passes is None else passes,
-        batch=batch or usual.batch,
-        views=views or usual.views,
-        mixtures=mixtures or usual.mixtures,
-        cut_outs=cut_outs or usual.cut_outs,
-        kept_share=usual.kept_share if keep is None else keep,
-        whitening=usual.whitening if whiten is None else whiten,
-        middle_share=usual_middle_share(built.trunk) if middle is None else middle,
-    )
+    usual = built if begun is None else (going_on if all_stages else finishing)(built, begun.told)
+    middle = usual_middle_share(built.trunk) if middle is None else middle
+    recipe = changed(usual, passes=passes, whitening=whiten, middle_share=middle, **of_training)
+    goods = usual_goods_share(recipe, training_rows(photo_set)) if goods is None else goods
+    recipe = changed(recipe, goods_share=goods)
     torch.set_num_threads(thread_count(threads))
     place = Place(folder, resolve_device(device), stop_after_s=60 * minutes if minutes else float("inf"))
 
-    photo_set = PhotoSet(photos)
     if measure or measure_teachers:
         check_measurable(photo_set)
     runs.check(photo_set, recipe)
@@ -139,14 +157,12 @@ def main(
     with progress_bar() as progress:
         pictures = runs.read_pictures(photo_set, recipe, progress)
     if recipe.cut_outs and recipe.passes:
-        out.print("cut-outs are looked for where they are not made yet: a few minutes for ten thousand pictures")
+        out.print("cut-outs are looked for where they are not made yet: a minute or two for some thousand pictures")
     outcome = runs.train(pictures, taught, recipe, place, _tell, start=begun, licences=licences)
     if not isinstance(outcome, runs.Outcome):
         out.print(f"stopped after {outcome.seconds / 60:.1f} minutes in all; the same command goes on")
         return
-    trained = outcome.subject.trained
-    took = f"{trained.seconds / 60:.1f} minutes" if trained.done.steps else "nothing was trained"
-    out.print(f"{outcome.folder}: {outcome.size_bytes:,} bytes, {took}", markup=False)
+    out.print(f"{outcome.folder}: {outcome.size_bytes:,} bytes, {_took(outcome.subject.trained)}", markup=False)
     measured = {}
     with progress_bar() as progress:
         if measure:
@@ -155,13 +171,20 @@ def main(
         if measure_teachers:
             found = runs.measure_teachers(taught, photo_set, device=place.device, progress=progress)
             measured["the teachers"] = found
-    if not measured:
-        return
-    runs.write_card(outcome.folder, outcome.subject, measured)
+    if measured:
+        runs.write_card(outcome.folder, outcome.subject, measured)
+        out.print(_table(measured))
+
+
+def _took(trained: "Trained") -> str:
+    return f"{trained.seconds / 60:.1f} minutes" if trained.done.steps else "nothing was trained"
+
+
+def _table(measured: "dict[str, Measured]") -> Table:
     table = Table("measured", *measured)
     for key in asdict(next(iter(measured.values()))):
         table.add_row(key, *(_shown(getattr(found, key)) for found in measured.values()))
-    out.print(table)
+    return table
 
 
 def _tell(state: "State") -> None:

@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from imagescreen.embedding.trunks import GOODS_COMPONENTS
 from imagescreen.evaluation.photos import PhotoRow
 from imagescreen.evaluation.training.distil import Trained
 from imagescreen.evaluation.training.edits import Edits
 from imagescreen.evaluation.training.measure import Measured
 from imagescreen.evaluation.training.names import PHRASES, class_names
-from imagescreen.evaluation.training.recipe import Recipe
+from imagescreen.evaluation.training.recipe import Recipe, enough_products
 from imagescreen.evaluation.training.sources import source_of
 
 CARD_FILE = "README.md"
@@ -84,6 +85,12 @@ def _model(subject: Subject) -> Iterator[tuple[str, str]]:
             "generalized mean of the stage before the last, whitened; of unit length as the first part is, then times "
             f"{r.middle_share:g}",
         )
+    if r.goods_share:
+        yield (
+            "third part of a vector",
+            f"of the first, the {GOODS_COMPONENTS} directions in which known products differ; of the length "
+            f"{r.goods_share:g} where the first lies in them with much of its own, of none where with little",
+        )
     yield (
         "text side",
         f"transformer of {r.text_layers} layers, width {r.text_width}; CLIP's byte-pair vocabulary, context of "
@@ -115,11 +122,12 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
     if r.started_from:
         kept = f"; {r.kept_share:.0%} of the weights are its own still" if r.kept_share else ""
         yield "started from", r.started_from + kept
-    yield "teachers see", _teachers_see(r)
+    products = any(source_of(row.tar).products for row in subject.rows)
+    yield "teachers see", _teachers_see(r, products=products)
     if r.whitening:
         yield "whitened in the end", f"{r.whitening:.0%} of the way"
-    if r.product_share:
-        yield "products", f"{r.product_share:.0%} of a batch, rare ones oftener, half of them as cut-outs"
+    if r.product_share and products:
+        yield "products", f"{r.product_share:.0%} of a batch, rare ones oftener, first as cut-outs, the rest as crops"
     if r.frozen:
         norms = ", and of all batch norms the statistics" if r.frozen_norms else ""
         yield "kept as they were", f"{', '.join(r.frozen)} of the picture side{norms}"
@@ -129,6 +137,11 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
         if r.products_weight
         else ""
     )
+    if r.goods_weight and r.dimension > GOODS_COMPONENTS and enough_products(subject.rows):
+        across += (
+            f"; for products, the first two again in the {GOODS_COMPONENTS} directions in which they differ "
+            f"({r.goods_weight:g})"
+        )
     yield (
         "losses",
         f"cosine to the teachers' vector (weight {r.cosine_weight:g}); similarities to the batch's teachers' vectors "
@@ -143,12 +156,13 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
     )
 
 
-def _teachers_see(r: Recipe) -> str:
+def _teachers_see(r: Recipe, *, products: bool) -> str:
     on_white = ""
     if r.cut_outs:
+        where = " where it is of a product" if products else ""
         on_white = (
-            f", {_times(r.cut_outs, 'cut-out')} of it on white, most of them ovals along an edge "
-            f"({r.cut_out_share:.0%} of a batch)"
+            f", {_times(r.cut_outs, 'cut-out')} of it on white{where}, most of them ovals along an edge, some in "
+            f"a group ({r.cut_out_share:.0%} of a batch)"
         )
     mapped = (
         f"under a linear map to {r.dimension} that is fitted to the class names"

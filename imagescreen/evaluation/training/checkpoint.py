@@ -14,7 +14,7 @@ from imagescreen.errors import WrongUse
 from imagescreen.evaluation.training.recipe import Recipe
 
 _FILE = "checkpoint.safetensors"
-_CHOSEN_LATER = ("passes", "kept_share", "whitening", "middle_share")
+_CHOSEN_LATER = ("passes", "kept_share", "whitening", "middle_share", "goods_share")
 
 
 @dataclass(frozen=True, slots=True)

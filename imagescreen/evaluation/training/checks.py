@@ -7,16 +7,16 @@ import timm
 import torch
 
 from imagescreen.embedding.registry import is_model_name
-from imagescreen.embedding.trunks import middle_channels
+from imagescreen.embedding.trunks import GOODS_COMPONENTS, middle_channels
 from imagescreen.errors import WrongUse
 from imagescreen.evaluation.photos import PhotoRow
 from imagescreen.evaluation.training.names import class_names
-from imagescreen.evaluation.training.recipe import Recipe
+from imagescreen.evaluation.training.recipe import Recipe, enough_products
 from imagescreen.evaluation.training.student import MAX_BYTES, Student, stored_bytes
 from imagescreen.evaluation.training.teachers import DIMENSION
 
-MOST_MIDDLE = 4.0
-"""Beyond, the part that is learned counts for nothing."""
+LONGEST = 4.0
+"""Of the parts of a vector beside what is learned, which counts for nothing beside longer ones."""
 _SIDE_STEP = 16
 """JPEG with halved chroma works on squares of this side."""
 
@@ -54,7 +54,14 @@ def check_recipe(recipe: Recipe) -> None:
     middle = middle_channels(recipe.trunk) if recipe.middle_share else 0
     if recipe.middle_share and not middle:
         raise WrongUse(f"the architecture {recipe.trunk!r} has no stage before the last to add: give --middle 0")
-    size = stored_bytes(student.towers, middle)
+    if recipe.goods_share and not recipe.middle_share:
+        raise WrongUse("what tells known goods apart is added beside the stage before the last: give --goods 0")
+    if recipe.goods_share and recipe.dimension <= GOODS_COMPONENTS:
+        raise WrongUse(
+            f"vectors of {recipe.dimension} components have too few directions to tell known goods apart: "
+            "give --goods 0 or a larger --dimension"
+        )
+    size = stored_bytes(student.towers, middle, GOODS_COMPONENTS if recipe.goods_share else 0)
     if size > MAX_BYTES:
         raise WrongUse(
             f"a model with the picture side {recipe.trunk!r} has {size:,} bytes; at most {MAX_BYTES:,} are wanted"
@@ -64,16 +71,14 @@ def check_recipe(recipe: Recipe) -> None:
 def _check_shares(recipe: Recipe) -> None:
     if not 0 <= recipe.kept_share <= 1:
         raise WrongUse(f"the share {recipe.kept_share} that is kept of the start is not between 0 and 1")
-    if not 0 <= recipe.middle_share <= MOST_MIDDLE:
-        raise WrongUse(
-            f"the length {recipe.middle_share} of what the stage before the last adds is not between 0 and "
-            f"{MOST_MIDDLE:g}"
-        )
+    for length, whose in ((recipe.middle_share, "the stage before the last adds"), (recipe.goods_share, "goods add")):
+        if not 0 <= length <= LONGEST:
+            raise WrongUse(f"the length {length} of what {whose} is not between 0 and {LONGEST:g}")
     if not 0 <= recipe.whitening <= 1:
         raise WrongUse(f"the share {recipe.whitening} by which vectors are whitened is not between 0 and 1")
     if recipe.mixed_share + recipe.cut_out_share > 1 or (recipe.cut_out_share > 0) != (recipe.cut_outs > 0):
         raise WrongUse("the shares of mixtures and cut-outs do not fit together")
-    if recipe.product_share / 2 > recipe.cut_out_share or recipe.mixed_share > 1 - recipe.product_share:
+    if 0 < recipe.product_share < recipe.cut_out_share or recipe.mixed_share > 1 - recipe.product_share:
         raise WrongUse("the share of products does not fit to those of mixtures and cut-outs")
 
 
@@ -92,5 +97,10 @@ def check_rows(rows: Sequence[PhotoRow], recipe: Recipe) -> None:
     (tar, member), times = Counter((row.tar, row.member) for row in rows).most_common(1)[0]
     if times > 1:
         raise WrongUse(f"the photo set lists the training picture {member!r} of {tar!r} {times} times")
+    if recipe.goods_share and not enough_products(rows):
+        raise WrongUse(
+            f"the training pictures show no more than {GOODS_COMPONENTS} products, too few to tell known goods apart: "
+            "give --goods 0"
+        )
     if not class_names([row.label for row in rows]):
         raise WrongUse("no training picture has a label that words could name")

@@ -16,6 +16,7 @@ from imagescreen.errors import BrokenModel, WrongUse
 from imagescreen.evaluation.machine import processor
 from imagescreen.evaluation.training.checkpoint import Done, Origin, load_checkpoint, save_checkpoint
 from imagescreen.evaluation.training.edits import Editor
+from imagescreen.evaluation.training.goods import product_directions, with_goods
 from imagescreen.evaluation.training.levels import with_middle
 from imagescreen.evaluation.training.losses import Batch, losses
 from imagescreen.evaluation.training.names import NO_CLASS, class_name, class_names
@@ -31,7 +32,6 @@ from imagescreen.evaluation.training.place import (
     stopping,
 )
 from imagescreen.evaluation.training.recipe import Recipe
-from imagescreen.evaluation.training.sources import source_of
 from imagescreen.evaluation.training.student import Student
 from imagescreen.evaluation.training.targets import Targets, teachers_vectors
 from imagescreen.evaluation.training.teachers import Teachers
@@ -104,7 +104,7 @@ def distil(
             classes = _classes(pictures, names)
             targets = teachers_vectors(views, teachers, classes, context, partial(_of_whole, begun, views, recipe))
             if targets.whole:
-                run = _Run(recipe, _data(pictures, views, targets, classes), student, average, optimizer)
+                run = _Run(recipe, _data(views, targets, classes), student, average, optimizer)
                 done = _go_on(run, done, steps, context)
             seconds, finished = targets.seconds, targets.whole and done.steps == steps
     tensors = {name: value.detach().cpu() for name, value in average.towers.state_dict().items()}
@@ -116,6 +116,10 @@ def distil(
     if finished and recipe.middle_share:
         average.towers.load_state_dict(tensors)
         tensors = with_middle(tensors, _seen(average.middle, average, views, recipe), recipe.middle_share)
+    if finished and recipe.goods_share:
+        learned, classes = _of_whole(average, views, recipe), _classes(pictures, names)
+        directions = product_directions(learned, classes, views.products.cpu())
+        tensors = with_goods(tensors, directions, recipe.goods_share)
     return Trained(tensors, done, seconds + done.seconds, finished)
 
 
@@ -178,14 +182,13 @@ def described(device: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """All on the device: the `targets` of the `views`, and the place of each picture's name. `products` (n,) bool;
-    `drawn` (n,), how often each of them is drawn, by the square root of how rare its class is.
+    """All on the device: the `targets` of the `views`, and the place of each picture's name. `drawn` (n,) is how often
+    each picture of a product is drawn, by the square root of how rare its class is.
     """
 
     views: Views
     targets: Targets
     classes: Tensor
-    products: Tensor
     drawn: Tensor
 
 
@@ -194,12 +197,12 @@ def _classes(pictures: TrainingPictures, names: tuple[str, ...]) -> Tensor:
     return torch.tensor([places[class_name(row.label)] if row.label != NO_CLASS else -1 for row in pictures.rows])
 
 
-def _data(pictures: TrainingPictures, views: Views, targets: Targets, classes: Tensor) -> _Data:
+def _data(views: Views, targets: Targets, classes: Tensor) -> _Data:
     device = views.pixels.device
-    products = torch.tensor([source_of(row.tar).products for row in pictures.rows]) & (classes >= 0)
+    products = views.products.cpu()
     rarity = torch.bincount(classes[products], minlength=1).clamp(min=1).rsqrt()
     drawn = torch.where(products, rarity[classes.clamp(min=0, max=len(rarity) - 1)], 0.0)
-    return _Data(views, targets.to(device), classes.to(device), products.to(device), drawn.to(device))
+    return _Data(views, targets.to(device), classes.to(device), drawn.to(device))
 
 
 def _of_whole(student: Student, views: Views, recipe: Recipe) -> Tensor:
@@ -239,8 +242,8 @@ class _Run:
         recipe, data = self.recipe, self.data
         self._into_training()
         self.generator.manual_seed(recipe.seed * 1_000_003 + step)
-        parts = self._chosen(step)
-        chosen = torch.cat(parts)
+        mixed, cut, cropped = parts = self._chosen(step)
+        chosen = torch.cat((mixed, data.views.on_white[cut], cropped))
         with torch.no_grad():
             views, targets, classes = self._views(*parts)
         phrasing = torch.randint(
@@ -251,9 +254,12 @@ class _Run:
             vectors = self.encode(views)
             words = self.student.words(phrasing)
         first, second = vectors.float().chunk(2)
-        on_white = torch.zeros_like(data.products[chosen])
-        on_white[len(parts[0]) : len(parts[0]) + len(parts[1])] = True
-        batch = Batch(first, second, targets, words.float(), classes, data.products[chosen], on_white)
+        products = data.views.products[chosen]
+        on_white = torch.zeros_like(products)
+        on_white[len(mixed) : len(mixed) + len(cut)] = True
+        # Mixtures are of no product.
+        products[: len(mixed)] = False
+        batch = Batch(first, second, targets, words.float(), classes, products, on_white, data.targets.directions)
         found = losses(batch, recipe)
         total = torch.stack(list(found.values())).sum()
         for group in self.optimizer.param_groups:
@@ -287,11 +293,11 @@ class _Run:
         classes = [torch.full_like(mixed, -1)]
         if len(cut):
             # One that shows the product is seen rather than one that shows the shelf.
-            likely = data.targets.likely[cut]
+            likely, names = data.targets.likely[cut], data.classes[data.views.on_white[cut]]
             cut_out = torch.multinomial(likely + _SEEN_ANYWAY, 1, generator=self.generator)[:, 0]
             both.append(data.views.cut_out(cut, cut_out, side))
             targets.append(data.targets.cut_outs[cut, cut_out])
-            classes.append(torch.where(likely.gather(1, cut_out[:, None])[:, 0] > _NAMED_FROM, data.classes[cut], -1))
+            classes.append(torch.where(likely.gather(1, cut_out[:, None])[:, 0] > _NAMED_FROM, names, -1))
         targets.append(data.targets.crops[cropped, crop])
         classes.append(data.classes[cropped])
         pixels, extents = data.views.pixels[cropped], data.views.extents[cropped]
@@ -306,22 +312,28 @@ class _Run:
         return torch.randint(below, (count,), generator=self.generator, device=self.device)
 
     def _chosen(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The pictures to be seen as mixtures, as cut-outs and as crops: so many products, half of them cut-outs, and
-        the rest from the next pictures of this pass.
+        """The pictures to be seen as mixtures, as cut-outs, by their place among those that have some, and as crops: so
+        many products, first as cut-outs and what is left as crops, and the rest from the next pictures of this pass.
         """
-        recipe, count = self.recipe, self.recipe.batch
-        number, place = divmod(step, len(self.data.classes) // count)
-        order = np.random.default_rng((recipe.seed, number)).permutation(len(self.data.classes))
+        recipe, data, count = self.recipe, self.data, self.recipe.batch
+        number, place = divmod(step, len(data.classes) // count)
+        order = np.random.default_rng((recipe.seed, number)).permutation(len(data.classes))
         batch = torch.from_numpy(order[place * count : (place + 1) * count]).to(self.device)
-        products = batch[:0]
-        if recipe.product_share and self.data.products.any():
-            wanted = round(count * recipe.product_share)
-            products = torch.multinomial(self.data.drawn, wanted, replacement=True, generator=self.generator)
-            batch = batch[: count - wanted]
-        mixed, cut_outs = round(count * recipe.mixed_share), round(count * recipe.cut_out_share)
-        on_white, seen_whole = products.chunk(2) if len(products) else (products, products)
-        first, second, third = batch.tensor_split([mixed, mixed + cut_outs - len(on_white)])
-        return first, torch.cat((second, on_white)), torch.cat((third, seen_whole))
+        any_products = bool(data.views.products.any())
+        cut, as_crops = batch[:0], batch[:0]
+        if recipe.cut_outs:
+            drawn = data.drawn[data.views.on_white] if any_products else torch.ones_like(data.drawn)
+            cut = self._drawn(drawn, round(count * recipe.cut_out_share))
+        if any_products:
+            as_crops = self._drawn(data.drawn, round(count * recipe.product_share) - len(cut))
+        batch = batch[: count - len(cut) - len(as_crops)]
+        mixed, cropped = batch.tensor_split([round(count * recipe.mixed_share)])
+        return mixed, cut, torch.cat((cropped, as_crops))
+
+    def _drawn(self, weights: Tensor, count: int) -> Tensor:
+        if count <= 0:
+            return torch.empty(0, dtype=torch.long, device=self.device)
+        return torch.multinomial(weights, count, replacement=True, generator=self.generator)
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

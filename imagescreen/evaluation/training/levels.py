@@ -44,7 +44,7 @@ def with_middle(tensors: Mapping[str, Tensor], seen: Tensor, share: float) -> di
 
 
 def without_middle(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What `with_middle` began with. Raises KeyError for tensors of anything else."""
+    """What `with_middle` began with, also when with_goods came after it. Raises KeyError for any other tensors."""
     projection = tensors[_LAST]
     renamed = {name.replace(_BODY, _TRUNK, 1): tensor for name, tensor in tensors.items() if name.startswith(_BODY)}
     others = {name: tensor for name, tensor in tensors.items() if not name.startswith(_TRUNK)}

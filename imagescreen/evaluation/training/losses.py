@@ -16,7 +16,7 @@ class Batch:
     """`first` and `second` (n, d) are the student's unit vectors of two views, `targets` (n, d) the teachers' of the
     clean picture, `words` (c, d) the text side's of all class names, `classes` (n,) the names' places, -1 for none.
     `products` (n,) bool tells whose class is one product, so that pictures of it are no wrong answers to each other,
-    and `on_white` (n,) bool which are cut-outs.
+    and `on_white` (n,) bool which are cut-outs. `directions` (k, d) are those in which products differ, or none.
     """
 
     first: Tensor
@@ -26,6 +26,7 @@ class Batch:
     classes: Tensor
     products: Tensor
     on_white: Tensor
+    directions: Tensor
 
 
 def losses(batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
@@ -36,7 +37,8 @@ def losses(batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
     contrastive loss between the two views (Chen et al., "A simple framework for contrastive learning", 2020), without
     other pictures of the same product; `words` is the cross-entropy over all class names; `products` finds cut-outs of
     the same product by its photographs, and the photographs by the cut-outs (Khosla et al., "Supervised contrastive
-    learning", 2020).
+    learning", 2020); `goods` is what `cosine` and `teachers` are, for views of products in the directions in which
+    products differ, whatever a view has in others.
     """
     views = torch.cat((batch.first, batch.second))
     targets = batch.targets.repeat(2, 1)
@@ -52,7 +54,21 @@ def losses(batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
     }
     if recipe.products_weight:
         found["products"] = recipe.products_weight * _across(batch, views, recipe.products_temperature)
+    if recipe.goods_weight and len(batch.directions):
+        found["goods"] = recipe.goods_weight * _goods(batch, views, recipe)
     return found
+
+
+def _goods(batch: Batch, views: Tensor, recipe: Recipe) -> Tensor:
+    """0 for a batch without any product."""
+    if not batch.products.any():
+        return views.sum() * 0
+    wanted = functional.normalize(batch.targets[batch.products] @ batch.directions.T)
+    given = functional.normalize(views[batch.products.repeat(2)] @ batch.directions.T)
+    alike = (wanted @ wanted.T / recipe.teacher_temperature).softmax(1).repeat(2, 1)
+    cosine = (1 - (given * wanted.repeat(2, 1)).sum(1)).mean()
+    similarities = functional.cross_entropy(given @ wanted.T / recipe.teacher_temperature, alike)
+    return recipe.cosine_weight * cosine + recipe.teacher_weight * similarities
 
 
 def _naming(logits: Tensor, classes: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _TRIED = 1500
+_TRIED_FOR_EACH = 300
 _BATCH = 8
 _POINTS = 32
 # Half the longer axis, as a share of the picture's shorter side: smaller ones show nothing once they are enlarged.
@@ -41,7 +42,7 @@ class Ovals:
 @torch.no_grad()
 def found_ovals(pixels: Tensor, extents: Tensor, count: int, generator: torch.Generator) -> Ovals:
     """The `count` best of each picture, the best first, of `pixels` (n, 3, s, s) uint8 and `extents` (n, 2)."""
-    shapes = torch.rand(_TRIED, 5, generator=generator).to(pixels.device)
+    shapes = torch.rand(max(_TRIED, count * _TRIED_FOR_EACH), 5, generator=generator).to(pixels.device)
     parts = [
         _best(pixels[first : first + _BATCH], extents[first : first + _BATCH], shapes, count)
         for first in range(0, len(pixels), _BATCH)

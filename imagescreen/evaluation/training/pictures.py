@@ -11,6 +11,8 @@ from PIL import Image
 from imagescreen.errors import PhotosUnusable, PictureProblem, WrongUse
 from imagescreen.evaluation.embedded import Progress
 from imagescreen.evaluation.photos import PhotoRow, PhotoSet, reader_without_limits
+from imagescreen.evaluation.training.names import NO_CLASS
+from imagescreen.evaluation.training.sources import source_of
 
 USE = "train"
 
@@ -26,6 +28,10 @@ class TrainingPictures:
     rows: Sequence[PhotoRow]
     pixels: Pixels
     extents: npt.NDArray[np.float32]
+
+    def of_products(self) -> list[bool]:
+        """Of each, whether its label is one product."""
+        return [source_of(row.tar).products and row.label != NO_CLASS for row in self.rows]
 
     def digest(self) -> str:
         """The sha256 of the pixels and of what the rows say."""

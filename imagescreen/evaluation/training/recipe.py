@@ -1,16 +1,24 @@
 """What a training run is made of; written into the model's card."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from imagescreen.embedding.trunks import TWO_LEVELS, middle_channels
+from imagescreen.embedding.trunks import GOODS, GOODS_COMPONENTS, TWO_LEVELS, middle_channels
+from imagescreen.evaluation.photos import PhotoRow
 from imagescreen.evaluation.training.edits import MILD, Edits
+from imagescreen.evaluation.training.names import class_names
+from imagescreen.evaluation.training.sources import source_of
 from imagescreen.settings import BUILT_IN_MODEL
+
+_GOODS_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`passes` are over the training pictures, each seen in two edited views a pass; with none the model that the run
-    is started from is whitened and nothing is learned. Weights are of the losses' sum.
+    """A pass is as many steps as it takes for batches to be as many pictures as there are to train on, each seen in two
+    edited views; with no `passes` the model that the run is started from is whitened and nothing is learned. Weights
+    are of the losses' sum.
     """
 
     name: str = BUILT_IN_MODEL
@@ -24,7 +32,7 @@ class Recipe:
     mixtures: int = 20
     """As many mixtures of each picture with another one."""
     cut_outs: int = 0
-    """As many cut-outs of each picture, on white."""
+    """As many cut-outs of each picture of a product, on white; of all, where no label is a product."""
     mixed_share: float = 0.3
     cut_out_share: float = 0.0
     """Of a batch; what is neither a mixture nor a cut-out is a crop, half of them the whole picture."""
@@ -35,8 +43,12 @@ class Recipe:
     middle_share: float = 0.0
     """How long the part of a vector is that the stage before the last gives, where the last one's is 1; 0 leaves it
     out, and `dimension` is of the last one's part alone."""
+    goods_share: float = 0.0
+    """How long the part of a vector is at most that tells known goods apart; 0 leaves it out. It comes after that of
+    the stage before the last, and only beside it."""
     product_share: float = 0.0
-    """Of a batch; pictures whose labels are products, those of rare ones oftener. The rest is drawn from all."""
+    """Of a batch; pictures whose labels are products, those of rare ones oftener: first its cut-outs, and what is left
+    as crops. The rest is drawn from all."""
     started_from: str = ""
     """Name and sha256 of the weights that the student has at first; random ones where it is empty."""
     kept_share: float = 0.0
@@ -59,11 +71,28 @@ class Recipe:
     copies_weight: float = 0.5
     words_weight: float = 1.0
     products_weight: float = 0.0
+    goods_weight: float = 0.0
     text_width: int = 64
     text_layers: int = 2
     context_length: int = 32
     seed: int = 0
     edits: Edits = field(default_factory=Edits)
+
+
+def changed(recipe: Recipe, **wishes: Any) -> Recipe:
+    """The `recipe` with its values as wished, but for wishes that are None."""
+    return replace(recipe, **{name: wish for name, wish in wishes.items() if wish is not None})
+
+
+def enough_products(rows: Sequence[PhotoRow]) -> bool:
+    """Whether the training pictures show more products than there are directions to tell them apart by."""
+    return len(class_names([row.label for row in rows if source_of(row.tar).products])) > GOODS_COMPONENTS
+
+
+def usual_goods_share(recipe: Recipe, rows: Sequence[PhotoRow]) -> float:
+    """0 for rows that show too few products, for short vectors, and without the part beside which it comes."""
+    possible = recipe.middle_share > 0 and recipe.dimension > GOODS_COMPONENTS and enough_products(rows)
+    return _GOODS_SHARE if possible else 0.0
 
 
 def usual_middle_share(trunk: str) -> float:
@@ -78,35 +107,60 @@ def finishing(recipe: Recipe, started_from: str) -> Recipe:
     """
     return replace(
         recipe,
-        passes=3,
-        batch=160,
-        views=1,
+        passes=13,
+        batch=256,
+        views=2,
         mixtures=1,
-        cut_outs=5,
-        mixed_share=0.2,
-        cut_out_share=0.2,
+        cut_outs=15,
+        mixed_share=0.15,
+        cut_out_share=0.4,
         fitted_to_labels=True,
-        product_share=0.4,
-        products_weight=0.5,
+        product_share=0.5,
+        products_weight=0.1,
+        goods_weight=0.5,
         started_from=started_from,
-        kept_share=0.5,
+        whitening=0.2,
         frozen=("trunk.conv1", "trunk.bn1", "trunk.layer1", "trunk.layer2", "trunk.layer3"),
         frozen_norms=True,
         learning_rate=5e-4,
-        average_decay=0.98,
+        average_decay=0.99,
         edits=MILD,
     )
 
 
-def open_clip_config(recipe: Recipe, *, middle: int = 0) -> dict[str, dict[str, object]]:
-    """The student as open_clip builds it: the contents of `open_clip_config.json`. With `middle` components from the
-    stage before the last it is what is written in the end.
+def going_on(recipe: Recipe, started_from: str) -> Recipe:
+    """A long recipe for a student that has learned already, all of which goes on learning: many views of each picture,
+    mildly edited, and what lies in a catalogue. For a GPU.
     """
+    return replace(
+        recipe,
+        passes=900,
+        batch=1024,
+        views=20,
+        mixtures=60,
+        cut_outs=32,
+        mixed_share=0.35,
+        cut_out_share=0.25,
+        fitted_to_labels=True,
+        product_share=0.4,
+        products_weight=0.5,
+        goods_weight=0.5,
+        started_from=started_from,
+        learning_rate=1e-3,
+        edits=MILD,
+    )
+
+
+def open_clip_config(recipe: Recipe, *, middle: int = 0, goods: int = 0) -> dict[str, dict[str, object]]:
+    """The student as open_clip builds it: the contents of `open_clip_config.json`. With `middle` components from the
+    stage before the last, and `goods` that tell known goods apart, it is what is written in the end.
+    """
+    parts = (TWO_LEVELS if middle else "") + (GOODS if goods else "")
     return {
         "model_cfg": {
-            "embed_dim": recipe.dimension + middle,
+            "embed_dim": recipe.dimension + middle + goods,
             "vision_cfg": {
-                "timm_model_name": recipe.trunk + TWO_LEVELS if middle else recipe.trunk,
+                "timm_model_name": recipe.trunk + parts,
                 "timm_model_pretrained": False,
                 "timm_pool": "avg",
                 "timm_proj": "" if middle else "linear",

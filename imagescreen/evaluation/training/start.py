@@ -12,7 +12,7 @@ from torch import Tensor
 
 from imagescreen.embedding.manifest import file_sha256
 from imagescreen.embedding.registry import CONFIG_FILE, WEIGHTS_FILE
-from imagescreen.embedding.trunks import middle_channels
+from imagescreen.embedding.trunks import GOODS_COMPONENTS, middle_channels
 from imagescreen.errors import WrongUse
 from imagescreen.evaluation.training.checks import check_recipe
 from imagescreen.evaluation.training.levels import without_middle
@@ -43,8 +43,9 @@ def start_from(folder: Path, recipe: Recipe, *, instead_of: Path | None = None) 
         told = f"{name}, weights sha256 {file_sha256(weights)}"
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise WrongUse(f"the folder {name!r} holds no model to start from: {error}") from None
-    if config == open_clip_config(recipe, middle=middle_channels(recipe.trunk)):
-        # What the stage before the last adds is made anew in the end.
+    middle = middle_channels(recipe.trunk)
+    if config in [open_clip_config(recipe, middle=middle, goods=goods) for goods in (0, GOODS_COMPONENTS) if middle]:
+        # What the stage before the last adds is made anew in the end, and what tells known goods apart.
         with contextlib.suppress(KeyError):
             tensors = without_middle(tensors)
     elif config != open_clip_config(recipe):

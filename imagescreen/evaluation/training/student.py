@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from imagescreen.embedding.fetch import rewrite_manifest
 from imagescreen.embedding.libraries import import_open_clip
 from imagescreen.embedding.registry import CONFIG_FILE, REGISTRY_FILE, WEIGHTS_FILE, entry_of
-from imagescreen.embedding.trunks import both_levels, middle_channels
+from imagescreen.embedding.trunks import GOODS_COMPONENTS, both_levels, middle_channels
 from imagescreen.evaluation.training.names import PHRASES
 from imagescreen.evaluation.training.recipe import Recipe, open_clip_config
 
@@ -58,14 +58,14 @@ class Student(nn.Module):
         return nn.functional.normalize(self.towers.encode_text(tokens).float())
 
 
-def stored_bytes(towers: nn.Module, middle: int) -> int:
+def stored_bytes(towers: nn.Module, middle: int, goods: int) -> int:
     """How large the model's file of these weights is, a little overestimated for its header and the files beside it.
-    `middle` components come to it in the end, as with_middle makes them.
+    `middle` components come to it in the end, as with_middle makes them, and `goods` as with_goods does.
     """
     tensors: list[Tensor] = list(towers.state_dict().values())
     values = sum(tensor.numel() * (2 if tensor.is_floating_point() else tensor.element_size()) for tensor in tensors)
     text: Tensor = towers.state_dict()["text_projection"]
-    values += 2 * middle * (middle + 1 + len(text))
+    values += 2 * middle * (middle + 1 + len(text)) + 2 * goods * (text.shape[1] + len(text))
     return values + _BYTES_OF_A_NAME * len(tensors) + _BYTES_BESIDE
 
 
@@ -82,14 +82,15 @@ def write_model(tensors: dict[str, Tensor], recipe: Recipe, weights_dir: Path) -
     }
     save_file(half, folder / WEIGHTS_FILE)
     middle = middle_channels(recipe.trunk) if recipe.middle_share else 0
-    config = open_clip_config(recipe, middle=middle)
+    goods = GOODS_COMPONENTS if recipe.goods_share else 0
+    config = open_clip_config(recipe, middle=middle, goods=goods)
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    (weights_dir / REGISTRY_FILE).write_text(_registry_entry(recipe, middle), encoding="utf-8")
+    (weights_dir / REGISTRY_FILE).write_text(_registry_entry(recipe, middle, goods), encoding="utf-8")
     rewrite_manifest(entry_of(recipe.name, weights_dir), weights_dir)
     return folder
 
 
-def _registry_entry(recipe: Recipe, middle: int) -> str:
+def _registry_entry(recipe: Recipe, middle: int, goods: int) -> str:
     how = "its last two stages" if middle else "linear projection"
     return f"""[[model]]
 name = "{recipe.name}"
@@ -99,7 +100,7 @@ architecture = "timm {recipe.trunk}, {how}; text transformer of {recipe.text_lay
 licence = "see its README.md"
 open_licence = true
 input_size = {recipe.side}
-dimension = {recipe.dimension + middle}
+dimension = {recipe.dimension + middle + goods}
 resize_mode = "longest"
 text_side = true
 """

@@ -13,6 +13,7 @@ from torch import Tensor
 from imagescreen.evaluation.training.checkpoint import load_tensors, save_tensors
 from imagescreen.evaluation.training.cut_outs import tried
 from imagescreen.evaluation.training.fitting import LIKENESS_TEMPERATURE, Fitted, fitted_to_labels, turned_to
+from imagescreen.evaluation.training.goods import product_directions
 from imagescreen.evaluation.training.place import Context, Stage, State, multiplies_bfloat16
 from imagescreen.evaluation.training.teachers import INPUT_SIDE, Reduction, Teachers, finite
 from imagescreen.evaluation.training.views import Views
@@ -27,9 +28,11 @@ StudentVectors = Callable[[], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """`crops` (n, v, d), `mixtures` (n, m, d) and `cut_outs` (n, c, d), float16 of unit length, made in `seconds`.
+    """`crops` (n, v, d), `mixtures` (n, m, d) and `cut_outs` (w, c, d), of the w pictures that have some, float16 of
+    unit length, made in `seconds`. `directions` (k, d), orthonormal, are those in which known products differ; none
+    where there are few.
 
-    `likely` (n, c) is how likely a cut-out shows what its picture is named after, by its distances to the classes; 0
+    `likely` (w, c) is how likely a cut-out shows what its picture is named after, by its distances to the classes; 0
     without a name, or without a map that is fitted to the labels. (The map was fitted with those that were tried, and
     is lenient to them therefore.) `whole` is False when the run was stopped before all were made.
     """
@@ -38,14 +41,15 @@ class Targets:
     mixtures: Tensor
     cut_outs: Tensor
     likely: Tensor
+    directions: Tensor
     seconds: float
     whole: bool
 
     def to(self, device: torch.device) -> "Targets":
         crops, mixtures = self.crops.to(device), self.mixtures.to(device)
-        return replace(
-            self, crops=crops, mixtures=mixtures, cut_outs=self.cut_outs.to(device), likely=self.likely.to(device)
-        )
+        cut_outs, likely = self.cut_outs.to(device), self.likely.to(device)
+        directions = self.directions.to(device)
+        return replace(self, crops=crops, mixtures=mixtures, cut_outs=cut_outs, likely=likely, directions=directions)
 
 
 @torch.no_grad()
@@ -78,9 +82,11 @@ class _Work:
         whole = self._vectors("whole", views.cropped, 0, lambda vectors: vectors)
         # They are fitted with, so they are kept as long as the teachers give them.
         cut_outs = [
-            self._vectors(f"cut-out-{n}", views.cut_out, n, lambda vectors: vectors) for n in range(recipe.cut_outs)
+            self._vectors(f"cut-out-{n}", views.cut_out, n, lambda vectors: vectors, len(views.on_white))
+            for n in range(recipe.cut_outs)
         ]
-        if self.context.stop.wanted or self._stopped([whole, *cut_outs]):
+        stopped = self._stopped([whole]) or self._stopped(cut_outs, len(views.on_white))
+        if self.context.stop.wanted or stopped:
             return self._nothing()
         started = time.monotonic()
         fitted = self._fitted(whole, cut_outs)
@@ -91,22 +97,29 @@ class _Work:
         mixtures = [self._vectors(f"mixture-{n}", views.mixed, n, reduction) for n in range(recipe.mixtures)]
         if self._stopped(crops + mixtures):
             return self._nothing()
-        on_white = torch.empty(len(whole), 0, recipe.dimension, dtype=torch.float16)
+        on_white = torch.empty(len(views.on_white), 0, recipe.dimension, dtype=torch.float16)
         if cut_outs:
             on_white = torch.stack([reduction(vectors.float()).half() for vectors in cut_outs], 1)
         likely = torch.zeros(on_white.shape[:2])
         if len(fitted.prototypes):
             each = (on_white.float() @ fitted.prototypes.T / LIKENESS_TEMPERATURE).softmax(-1)
-            own = self.classes.clamp(min=0)[:, None, None].expand(-1, on_white.shape[1], 1)
-            likely = each.gather(2, own)[..., 0] * (self.classes >= 0)[:, None]
-        return Targets(torch.stack(crops, 1), torch.stack(mixtures, 1), on_white, likely, self.seconds, whole=True)
+            classes = self.classes[views.on_white.cpu()]
+            own = classes.clamp(min=0)[:, None, None].expand(-1, on_white.shape[1], 1)
+            likely = each.gather(2, own)[..., 0] * (classes >= 0)[:, None]
+        directions = torch.empty(0, recipe.dimension)
+        if recipe.goods_weight and views.tell_apart:
+            directions = product_directions(crops[0].float(), self.classes, views.products.cpu())
+        return Targets(
+            torch.stack(crops, 1), torch.stack(mixtures, 1), on_white, likely, directions, self.seconds, whole=True
+        )
 
-    def _stopped(self, made: list[Tensor]) -> bool:
-        return any(len(vectors) < len(self.views.pixels) for vectors in made)
+    def _stopped(self, made: list[Tensor], wanted: int | None = None) -> bool:
+        wanted = len(self.views.pixels) if wanted is None else wanted
+        return any(len(vectors) < wanted for vectors in made)
 
     def _nothing(self) -> Targets:
         nothing = torch.empty(0)
-        return Targets(nothing, nothing, nothing, nothing, self.seconds, whole=False)
+        return Targets(nothing, nothing, nothing, nothing, nothing, self.seconds, whole=False)
 
     def _fitted(self, whole: Tensor, cut_outs: list[Tensor]) -> Fitted:
         # Kept, because the signs of components may differ on another machine.
@@ -121,7 +134,8 @@ class _Work:
             # Most that are found hold a part of a shelf or a hand, which is not to lie where the class does.
             blind = [vectors.float() for vectors in cut_outs[: tried(recipe.cut_outs)]]
             every = torch.cat([whole, *blind])
-            classes = self.classes.repeat(1 + len(blind))
+            of_blind = self.classes[self.views.on_white.cpu()].repeat(len(blind))
+            classes = torch.cat([self.classes, of_blind])
             with torch.enable_grad():
                 fitted = fitted_to_labels(fitted.reduction, every, classes, seed=recipe.seed)
         if recipe.started_from:
@@ -131,13 +145,15 @@ class _Work:
         save_tensors(path, self.context.origin, tensors, {})
         return fitted
 
-    def _vectors(self, name: str, make: Make, number: int, reduced: Callable[[Tensor], Tensor]) -> Tensor:
-        """(n, ...) on the processor; fewer rows when the run was stopped."""
+    def _vectors(
+        self, name: str, make: Make, number: int, reduced: Callable[[Tensor], Tensor], wanted: int | None = None
+    ) -> Tensor:
+        """(`wanted`, ...) on the processor, of all pictures if not given; fewer rows when the run was stopped."""
         path = self.context.place.folder / _FOLDER / f"{name}.safetensors"
         loaded = load_tensors(path, self.context.origin)
         parts = [] if loaded is None else [loaded[0]["vectors"]]
         spent = 0.0 if loaded is None else float(loaded[1]["seconds"])
-        count, first = len(self.views.pixels), sum(map(len, parts))
+        count, first = len(self.views.pixels) if wanted is None else wanted, sum(map(len, parts))
         self.done += first
         started = saved = time.monotonic()
         device = self.views.pixels.device
@@ -173,7 +189,8 @@ class _Work:
         self.done += count
         self.done_here += count
         recipe = self.context.origin.recipe
-        total = len(self.views.pixels) * (recipe.views + recipe.mixtures + recipe.cut_outs)
+        total = len(self.views.pixels) * (recipe.views + recipe.mixtures)
+        total += len(self.views.on_white) * recipe.cut_outs
         now = time.monotonic()
         if now - self.told >= self.context.place.tell_every_s or self.done == total:
             rate = self.done_here / (now - self.started)

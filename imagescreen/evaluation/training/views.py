@@ -7,15 +7,16 @@ image to a thousand classes using distillation", 2023).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import torch
 from torch import Tensor
 
+from imagescreen.embedding.trunks import GOODS_COMPONENTS
 from imagescreen.evaluation.training.cut_outs import CutOuts
 from imagescreen.evaluation.training.edits import unedited
 from imagescreen.evaluation.training.pictures import TrainingPictures
-from imagescreen.evaluation.training.recipe import Recipe
+from imagescreen.evaluation.training.recipe import Recipe, enough_products
 
 _SMALLEST_CROP = 0.25
 _LEAST_SHARE = 0.25
@@ -36,14 +37,19 @@ class Mixtures:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """`pixels` (n, 3, s, s) uint8 and `extents` (n, 2) are the pictures', `crops` (n, v, 4) shares of each. `cut_outs`
-    are looked for when they are asked for the first time, which takes minutes.
+    """`pixels` (n, 3, s, s) uint8 and `extents` (n, 2) are the pictures', `products` (n,) bool which of them are named
+    after one product; with `tell_apart` these are enough to learn in which directions products differ. `crops`
+    (n, v, 4) are shares of each. `on_white` (w,) are the pictures that have cut-outs: those of products, or all where
+    there are none. `cut_outs` are looked for when they are asked for the first time, which takes minutes.
     """
 
     pixels: Tensor
     extents: Tensor
+    products: Tensor
+    tell_apart: bool
     crops: Tensor
     mixtures: Mixtures
+    on_white: Tensor
     cut_outs: Callable[[], CutOuts]
 
     @classmethod
@@ -67,9 +73,12 @@ class Views:
             (patch * 2 - 1).to(device),
         )
         pixels, extents = torch.from_numpy(pictures.pixels).to(device), torch.from_numpy(pictures.extents).to(device)
+        products = torch.tensor(pictures.of_products(), device=device)
+        on_white = (products | ~products.any()).nonzero()[:, 0]
         # The last that takes of the generator, so it may do so later.
-        cut_outs = cache(partial(CutOuts.of, pixels, extents, recipe.cut_outs, generator))
-        return cls(pixels, extents, crops.to(device), mixtures, cut_outs)
+        cut_outs = cache(lambda: CutOuts.of(pixels[on_white], extents[on_white], recipe.cut_outs, generator))
+        tell_apart = enough_products(pictures.rows) and recipe.dimension > GOODS_COMPONENTS
+        return cls(pixels, extents, products, tell_apart, crops.to(device), mixtures, on_white, cut_outs)
 
     def cropped(self, chosen: Tensor, view: Tensor, side: int) -> Tensor:
         """(b, 3, side, side) in 0 to 1: crop number `view` (b,) of the `chosen` (b,) pictures."""
@@ -89,8 +98,9 @@ class Views:
         return first * (1 - weight) + second * weight
 
     def cut_out(self, chosen: Tensor, view: Tensor, side: int) -> Tensor:
-        """(b, 3, side, side) in 0 to 1: cut-out number `view` (b,) of the `chosen` (b,) pictures."""
-        return self.cut_outs().drawn(self.pixels[chosen], self.extents[chosen], chosen, view, side)
+        """(b, 3, side, side) in 0 to 1: cut-out number `view` (b,) of the `chosen` (b,) among those `on_white`."""
+        pictures = self.on_white[chosen]
+        return self.cut_outs().drawn(self.pixels[pictures], self.extents[pictures], chosen, view, side)
 
 
 def _boxes(shape: tuple[int, int], generator: torch.Generator) -> Tensor:

@@ -138,7 +138,7 @@ def test_a_damaged_training_picture_is_named(tmp_path: Path) -> None:
 
 def test_a_training_picture_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
     photos = PhotoSet(write_photo_set(tmp_path, [*TRAINED, TRAINED[0]], []))
-    with pytest.raises(WrongUse, match=r"'train/0.jpg' of 'grocery' 2 times"):
+    with pytest.raises(WrongUse, match=r"'train/0.jpg' of 'clothing' 2 times"):
         check(photos, RECIPE)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from imagescreen.evaluation.training.cut_outs import CutOuts
+from imagescreen.evaluation.training.cut_outs import CutOuts, Groups, Shapes
 from imagescreen.evaluation.training.edits import MILD, Editor, Edits, jpeg_like, unedited
 from imagescreen.evaluation.training.overlays import draw_overlays
 from imagescreen.evaluation.training.pictures import TrainingPictures
@@ -148,16 +148,25 @@ def test_cut_outs_show_the_goods_on_white_and_nothing_from_beyond_the_picture() 
         left, top = (side - width) // 2, (side - height) // 2
         pixels[place, 0, top : top + height, left : left + width] = 255
     views = Views.of(TrainingPictures(TRAINED, pixels, extents), replace(RECIPE, cut_outs=8), torch.device("cpu"))
-    chosen = torch.arange(count)
+    # Those of products.
+    chosen = torch.arange(len(views.on_white))
+    assert len(chosen) == 12
     for number in range(8):
         drawn = views.cut_out(chosen, torch.full_like(chosen, number), side)
-        assert drawn.shape == (count, 3, side, side) and drawn.min() >= 0 and drawn.max() <= 1
+        assert drawn.shape == (12, 3, side, side) and drawn.min() >= 0 and drawn.max() <= 1
         corner = drawn[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
         assert (corner > 0.99).all()
         red = 1 - drawn[:, 1]
         assert (red.mean((1, 2)) > 0.05).all()
-        # Black shows only in the one pixel where the picture's edge is interpolated.
-        assert ((drawn[:, 0] < 0.45).float().mean((1, 2)) < 0.06).all()
+        # Black shows only in the one pixel where the picture's edge is interpolated; shades are a quarter at least.
+        assert ((drawn[:, 0] < 0.2).float().mean((1, 2)) < 0.06).all()
+
+
+def alone(height: Tensor, aspect: Tensor, turn: Tensor, lean: Tensor, power: Tensor, *, ball: float = 0) -> CutOuts:
+    """One flat cut-out of the middle of a picture, with nothing beside it."""
+    middle, one = torch.zeros(1, 1, 2), torch.ones(1, 1)
+    shapes = Shapes(middle, height, aspect, turn, lean, power, one, one, one * 0, one * ball, middle)
+    return CutOuts(shapes, Groups(torch.full((1, 1, 3), -1), torch.zeros(1, 1, 4, 2), one))
 
 
 def test_cut_outs_upright_are_the_middle_of_the_picture() -> None:
@@ -168,7 +177,7 @@ def test_cut_outs_upright_are_the_middle_of_the_picture() -> None:
         torch.device("cpu"),
     )
     one = torch.ones(1, 1)
-    plain = CutOuts(torch.zeros(1, 1, 2), one * 0.5, one, one * 0, one * 0, one * 60, one, one)
+    plain = alone(one * 0.5, one, one * 0, one * 0, one * 60)
     drawn = plain.drawn(views.pixels, views.extents, torch.tensor([0]), torch.tensor([0]), 48)
     wanted = tensor(image.crop((24, 24, 72, 72)))
     assert difference(drawn[..., 4:-4, 4:-4], wanted[..., 4:-4, 4:-4]) < 1e-3
@@ -178,12 +187,34 @@ def test_a_shape_that_leans_as_it_lies_shows_the_picture_upright() -> None:
     image = rendered(6, (96, 96))
     pixels, extents = on_square(image, 96), torch.ones(1, 2)
     one = torch.ones(1, 1)
-    leaning = CutOuts(torch.zeros(1, 1, 2), one * 0.5, one * 1.5, one * 0.7, one * 0.7, one * 2, one, one)
+    leaning = alone(one * 0.5, one * 1.5, one * 0.7, one * 0.7, one * 2)
     drawn = leaning.drawn(pixels, extents, torch.tensor([0]), torch.tensor([0]), 72)
     wanted = tensor(image.crop((12, 12, 84, 84)))
     assert difference(drawn[..., 24:48, 24:48], wanted[..., 24:48, 24:48]) < 1e-3
     # Its longer side goes down to the right, and the other way everything is white.
     assert float(drawn[0, :, 14, 58].amin()) == 1.0
+
+
+def test_a_ball_is_as_bright_as_the_picture_in_its_middle_and_darker_at_its_rim() -> None:
+    pixels, one = torch.full((1, 3, 96, 96), 200, dtype=torch.uint8), torch.ones(1, 1)
+    first = torch.tensor([0])
+    flat, ball = (
+        alone(one * 0.5, one, one * 0, one * 0, one * 2, ball=wanted).drawn(pixels, torch.ones(1, 2), first, first, 64)
+        for wanted in (0.0, 1.0)
+    )
+    assert float((flat - ball)[0, :, 32, 32].abs().max()) < 0.01
+    assert float((flat - ball)[0, :, 32, 4].min()) > 0.2
+    assert float(ball[0, :, 0, 0].min()) == 1.0
+
+
+def test_small_ones_lie_in_a_group() -> None:
+    pixels, one = torch.zeros((1, 3, 96, 96), dtype=torch.uint8), torch.ones(1, 1)
+    first = torch.tensor([0])
+    single = alone(one * 0.5, one, one * 0, one * 0, one * 2)
+    places = torch.tensor([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.0], [0.0, 0.0]])[None, None]
+    pair = CutOuts(single.shapes, Groups(torch.tensor([[[0, -1, -1]]]), places, one * 0.4))
+    drawn = pair.drawn(pixels, torch.ones(1, 2), first, first, 64)[0, 0]
+    assert drawn[32, 16] == 0 and drawn[32, 48] == 0 and drawn[32, 32] == 1 and drawn[8, 16] == 1
 
 
 def _white(box: Tensor) -> Tensor:

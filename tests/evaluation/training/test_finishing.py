@@ -73,13 +73,13 @@ def test_what_is_frozen_is_what_the_run_started_from_and_the_rest_has_learned(
 def test_the_teachers_see_cut_outs_and_the_card_tells_all_of_it(finished: tuple[Path, Outcome, list[State]]) -> None:
     folder, outcome, told = finished
     totals = {state.total for state in told if state.stage is Stage.TEACHERS}
-    # Whole, five cut-outs and a mixture of each of 24 pictures.
-    assert totals == {168}
-    assert load_file(folder / "targets" / "cut-out-4.safetensors")["vectors"].shape == (24, 1856)
+    # Whole, a crop and a mixture of each of 24 pictures, and fifteen cut-outs of each of 12 of products.
+    assert totals == {252}
+    assert load_file(folder / "targets" / "cut-out-14.safetensors")["vectors"].shape == (12, 1856)
     card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
     for fact in (
         "| started from | tiny, weights sha256 ",
-        "5 cut-outs of it on white, most of them ovals",
+        "15 cut-outs of it on white",
         "fitted to the class names",
     ):
         assert fact in card, fact
@@ -144,13 +144,13 @@ def test_how_far_vectors_are_whitened_can_be_chosen_after_the_run_and_is_on_the_
     torch.testing.assert_close(sides[0], sides[1], rtol=0.02, atol=0.02 * float(sides[0].abs().max()))
 
 
-def test_half_of_a_batch_are_products_half_of_them_on_white(
+def test_half_of_a_batch_are_products_most_of_them_on_white(
     begun: Path, train_only: Path, teachers_dir: Path, tmp_path: Path
 ) -> None:
     start = start_from(begun, RECIPE)
     told: list[State] = []
     recipe = replace(small(finishing(RECIPE, start.told)), passes=2)
-    assert (recipe.product_share, recipe.products_weight) == (0.4, 0.5)
+    assert (recipe.product_share, recipe.cut_out_share, recipe.products_weight) == (0.5, 0.4, 0.1)
     pictures = read_pictures(PhotoSet(train_only), recipe, nothing)
     place = Place(tmp_path, "cpu", tell_every_s=0)
     outcome = train(pictures, Teachers(teachers_dir), recipe, place, told.append, licences={}, start=start)
@@ -159,7 +159,7 @@ def test_half_of_a_batch_are_products_half_of_them_on_white(
     # Photographs and cut-outs of three products: some batches have both of one.
     assert any(state.losses["products"] > 0 for state in steps)
     card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
-    assert "40% of a batch, rare ones oftener" in card and "photographs and cut-outs of products (0.5" in card
+    assert "50% of a batch, rare ones oftener" in card and "photographs and cut-outs of products (0.1" in card
 
 
 def test_without_any_pass_the_start_is_whitened_and_nothing_is_trained(
@@ -178,7 +178,7 @@ def test_without_any_pass_the_start_is_whitened_and_nothing_is_trained(
         "text_projection",
     }
     card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
-    assert "nothing was trained" in card and "| whitened | 40% of the way, by its vectors of 24 " in card
+    assert "nothing was trained" in card and "| whitened | 20% of the way, by its vectors of 24 " in card
     assert "| pictures | whitened by | licence |" in card
     assert "Edits of a view" not in card and "optimiser" not in card
 

@@ -16,7 +16,7 @@ def matching() -> Batch:
     """A student that does all right: both views are the target, and the word of each class lies there too."""
     vectors = normalize(torch.randn(8, 16, generator=torch.Generator().manual_seed(0)))
     none = torch.zeros(8, dtype=torch.bool)
-    return Batch(vectors, vectors, vectors, vectors, torch.arange(8), none, none)
+    return Batch(vectors, vectors, vectors, vectors, torch.arange(8), none, none, torch.empty(0, 16))
 
 
 def test_every_loss_is_smaller_for_matching_vectors_than_for_permuted_ones(matching: Batch) -> None:
@@ -62,6 +62,24 @@ def test_cut_outs_are_pulled_to_photographs_of_the_same_product_and_of_no_other(
     assert "products" not in losses(batch, RECIPE)
 
 
+def test_goods_are_compared_in_the_directions_in_which_they_differ_and_nothing_else_is(matching: Batch) -> None:
+    recipe = replace(RECIPE, goods_weight=1.0)
+    assert "goods" not in losses(matching, recipe)
+    products, directions = torch.arange(8) < 5, torch.eye(16)[:4]
+    batch = replace(matching, products=products, directions=directions)
+    assert "goods" not in losses(batch, RECIPE)
+    right = losses(batch, recipe)["goods"]
+    # Whatever else a view has in it, and how long it is where goods differ.
+    beside = torch.randn(8, 16, generator=torch.Generator().manual_seed(1)) * 3
+    beside[:, :4] = matching.first[:, :4] * 0.1
+    torch.testing.assert_close(losses(replace(batch, first=normalize(beside)), recipe)["goods"], right)
+    turned = matching.first.roll(1, 0)
+    assert losses(replace(batch, first=turned, second=turned), recipe)["goods"] > right
+    others = torch.where(products[:, None], matching.first, -matching.first)
+    assert losses(replace(batch, first=others, second=others), recipe)["goods"] == right
+    assert losses(replace(batch, products=torch.zeros(8).bool()), recipe)["goods"] == 0
+
+
 def test_a_batch_without_any_name_has_no_words_to_learn_and_is_still_finite(matching: Batch) -> None:
     found = losses(replace(matching, classes=torch.full((8,), -1)), RECIPE)
     assert found["words"] == 0
@@ -73,7 +91,7 @@ def test_pictures_without_a_name_do_not_count_in_the_mean_of_the_named_ones(matc
     first, second, targets, classes, products, on_white = (
         value[:4] for value in (half.first, half.second, half.targets, half.classes, half.products, half.on_white)
     )
-    named = Batch(first, second, targets, half.words, classes, products, on_white)
+    named = Batch(first, second, targets, half.words, classes, products, on_white, half.directions)
     torch.testing.assert_close(losses(half, RECIPE)["words"], losses(named, RECIPE)["words"])
 
 
