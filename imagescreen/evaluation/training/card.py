@@ -20,6 +20,13 @@ _TEACHERS = (
     ("timm `vit_tiny_patch16_224`", "Apache-2.0"),
     ("torchvision `densenet169`", "BSD-3-Clause"),
 )
+_MOVING = (
+    "crop",
+    "perspective",
+    "made smaller within its square",
+    "other backdrop, plain or a blurred picture",
+    "cut out",
+)
 _CANNOT = (
     "It is no substitute for a real CLIP checkpoint: for work, fetch one of the larger models of the registry.",
     "It knows the kinds of goods that it was trained on, best in pictures like those; of others it has seen none.",
@@ -56,7 +63,10 @@ def card(subject: Subject, measured: Mapping[str, Measured]) -> str:
         "## Recipe",
         _table(("", ""), _recipe(subject)),
         *(
-            ("Edits of a view, at random up to:", _table(("edit", "range"), _edits(recipe.edits)))
+            (
+                "Edits of a view, at random up to:",
+                _table(("edit", "of pictures and crops", "of mixtures and cut-outs"), _both_edits(recipe)),
+            )
             if subject.trained.done.steps
             else ()
         ),
@@ -177,6 +187,13 @@ def _teachers_see(r: Recipe, *, products: bool) -> str:
 
 def _times(count: int, thing: str) -> str:
     return f"{count or 'no'} {thing}{'' if count == 1 else 's'}"
+
+
+def _both_edits(r: Recipe) -> Iterator[tuple[str, str, str]]:
+    """Those that move nothing are what mixtures and cut-outs get, beside being mirrored."""
+    still = dict(_edits(r.still_edits))
+    for name, ends in _edits(r.edits):
+        yield name, ends, "mirrored for half" if name == "rotation" else "" if name in _MOVING else still.get(name, "")
 
 
 def _edits(e: Edits) -> Iterator[tuple[str, str]]:

@@ -235,6 +235,7 @@ class _Run:
         self.generator = torch.Generator(self.device)
         overlays = torch.from_numpy(draw_overlays(_OVERLAYS, seed=recipe.seed)).to(self.device)
         self.editor = Editor(recipe.edits, overlays, self.generator)
+        self.still_editor = Editor(recipe.still_edits, overlays, self.generator)
         self.encode = torch.compile(student) if self.device.type == "cuda" else student
 
     def step(self, step: int, steps: int) -> dict[str, Tensor]:
@@ -305,7 +306,7 @@ class _Run:
         unedited = torch.cat(both)
         twice = []
         for _ in range(2):
-            twice += [editor.recoloured(unedited), editor.edited(pixels, extents, boxes, side)]
+            twice += [self.still_editor.recoloured(unedited), editor.edited(pixels, extents, boxes, side)]
         return torch.cat(twice), torch.cat(targets).float(), torch.cat(classes)
 
     def _number(self, count: int, below: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Edited views of many pictures at once, on the device that trains: what sellers do to a picture, and beyond."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -66,6 +66,23 @@ MILD = Edits(
     untouched_share=0.35,
 )
 """The ranges of `edited_copy` and little more: a student that has seen stronger ones is finished with these."""
+
+
+LIGHT = replace(
+    MILD,
+    brightness=(0.75, 1.25),
+    contrast=(0.8, 1.2),
+    saturation=(0.7, 1.3),
+    tint=0.04,
+    sharpening_share=0.5,
+    blur_share=0.05,
+    noise=0.02,
+    sizes=(0.8, 1, 1, 1),
+    jpeg_quality=(50, 95),
+    overlay_share=0,
+    untouched_share=0.4,
+)
+"""For cut-outs and mixtures, which stay where they are: colours tell one fruit from another."""
 
 
 def unedited(pixels: Tensor, extents: Tensor, boxes: Tensor, side: int) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 from imagescreen.embedding.trunks import GOODS, GOODS_COMPONENTS, TWO_LEVELS, middle_channels
 from imagescreen.evaluation.photos import PhotoRow
-from imagescreen.evaluation.training.edits import MILD, Edits
+from imagescreen.evaluation.training.edits import LIGHT, MILD, Edits
 from imagescreen.evaluation.training.names import class_names
 from imagescreen.evaluation.training.sources import source_of
 from imagescreen.settings import BUILT_IN_MODEL
@@ -77,6 +77,8 @@ class Recipe:
     context_length: int = 32
     seed: int = 0
     edits: Edits = field(default_factory=Edits)
+    still_edits: Edits = field(default_factory=Edits)
+    """Of mixtures and cut-outs: only those that leave everything in its place."""
 
 
 def changed(recipe: Recipe, **wishes: Any) -> Recipe:
@@ -107,7 +109,7 @@ def finishing(recipe: Recipe, started_from: str) -> Recipe:
     """
     return replace(
         recipe,
-        passes=13,
+        passes=4,
         batch=256,
         views=2,
         mixtures=1,
@@ -116,15 +118,16 @@ def finishing(recipe: Recipe, started_from: str) -> Recipe:
         cut_out_share=0.4,
         fitted_to_labels=True,
         product_share=0.5,
-        products_weight=0.1,
+        products_weight=0.5,
         goods_weight=0.5,
         started_from=started_from,
         whitening=0.2,
         frozen=("trunk.conv1", "trunk.bn1", "trunk.layer1", "trunk.layer2", "trunk.layer3"),
         frozen_norms=True,
         learning_rate=5e-4,
-        average_decay=0.99,
+        average_decay=0.98,
         edits=MILD,
+        still_edits=LIGHT,
     )
 
 
@@ -148,6 +151,7 @@ def going_on(recipe: Recipe, started_from: str) -> Recipe:
         started_from=started_from,
         learning_rate=1e-3,
         edits=MILD,
+        still_edits=LIGHT,
     )
 
 

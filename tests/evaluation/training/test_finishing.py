@@ -79,6 +79,8 @@ def test_the_teachers_see_cut_outs_and_the_card_tells_all_of_it(finished: tuple[
     card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
     for fact in (
         "| started from | tiny, weights sha256 ",
+        "| saturation | 0.3 to 1.6 | 0.7 to 1.3 |",
+        "| rotation | 12 degrees; mirrored for half | mirrored for half |",
         "15 cut-outs of it on white",
         "fitted to the class names",
     ):
@@ -150,7 +152,7 @@ def test_half_of_a_batch_are_products_most_of_them_on_white(
     start = start_from(begun, RECIPE)
     told: list[State] = []
     recipe = replace(small(finishing(RECIPE, start.told)), passes=2)
-    assert (recipe.product_share, recipe.cut_out_share, recipe.products_weight) == (0.5, 0.4, 0.1)
+    assert (recipe.product_share, recipe.cut_out_share, recipe.products_weight) == (0.5, 0.4, 0.5)
     pictures = read_pictures(PhotoSet(train_only), recipe, nothing)
     place = Place(tmp_path, "cpu", tell_every_s=0)
     outcome = train(pictures, Teachers(teachers_dir), recipe, place, told.append, licences={}, start=start)
@@ -159,7 +161,7 @@ def test_half_of_a_batch_are_products_most_of_them_on_white(
     # Photographs and cut-outs of three products: some batches have both of one.
     assert any(state.losses["products"] > 0 for state in steps)
     card = (outcome.folder / CARD_FILE).read_text(encoding="utf-8")
-    assert "50% of a batch, rare ones oftener" in card and "photographs and cut-outs of products (0.1" in card
+    assert "50% of a batch, rare ones oftener" in card and "photographs and cut-outs of products (0.5" in card
 
 
 def test_without_any_pass_the_start_is_whitened_and_nothing_is_trained(
