@@ -92,7 +92,10 @@ def encoded(folder: Path, images: list[Image.Image]) -> Tensor:
 
 def learned_by(made: Student, images: list[Image.Image]) -> Tensor:
     with torch.no_grad():
-        return made(torch.stack([torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255 for image in images]))
+        learned: Tensor = made(
+            torch.stack([torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255 for image in images])
+        )
+    return learned
 
 
 def some_images(count: int) -> list[Image.Image]:
