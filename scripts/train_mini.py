@@ -62,7 +62,11 @@ def main(
     dimension: Annotated[int | None, typer.Option(min=16, help="Components of a vector.")] = None,
     passes: Annotated[
         int | None,
-        typer.Option(min=0, help="Passes over the training pictures; 0, with --start, trains nothing and whitens."),
+        typer.Option(
+            min=0,
+            help="Passes over the training pictures; 0, with --start, trains nothing and whitens, and what is said of "
+            "training changes nothing.",
+        ),
     ] = None,
     batch: Annotated[int | None, typer.Option(min=8, help="Pictures of a batch.")] = None,
     views: Annotated[int | None, typer.Option(min=1, help="Clean crops that the teachers see of a picture.")] = None,

@@ -11,7 +11,7 @@ from imagescreen.evaluation.training.distil import Trained
 from imagescreen.evaluation.training.edits import Edits
 from imagescreen.evaluation.training.measure import Measured
 from imagescreen.evaluation.training.names import PHRASES, class_names
-from imagescreen.evaluation.training.recipe import Recipe, enough_products
+from imagescreen.evaluation.training.recipe import Recipe, tells_goods_apart
 from imagescreen.evaluation.training.sources import source_of
 
 CARD_FILE = "README.md"
@@ -147,7 +147,7 @@ def _recipe(subject: Subject) -> Iterator[tuple[str, str]]:
         if r.products_weight
         else ""
     )
-    if r.goods_weight and r.dimension > GOODS_COMPONENTS and enough_products(subject.rows):
+    if r.goods_weight and tells_goods_apart(r, subject.rows):
         across += (
             f"; for products, the first two again in the {GOODS_COMPONENTS} directions in which they differ "
             f"({r.goods_weight:g})"

@@ -116,10 +116,10 @@ def distil(
     if finished and recipe.middle_share:
         average.towers.load_state_dict(tensors)
         tensors = with_middle(tensors, _seen(average.middle, average, views, recipe), recipe.middle_share)
-    if finished and recipe.goods_share:
-        learned, classes = _of_whole(average, views, recipe), _classes(pictures, names)
-        directions = product_directions(learned, classes, views.products.cpu())
-        tensors = with_goods(tensors, directions, recipe.goods_share)
+        if recipe.goods_share:
+            learned, classes = _of_whole(average, views, recipe), _classes(pictures, names)
+            directions = product_directions(learned, classes, views.products.cpu())
+            tensors = with_goods(tensors, directions, recipe.goods_share)
     return Trained(tensors, done, seconds + done.seconds, finished)
 
 

@@ -91,10 +91,14 @@ def enough_products(rows: Sequence[PhotoRow]) -> bool:
     return len(class_names([row.label for row in rows if source_of(row.tar).products])) > GOODS_COMPONENTS
 
 
+def tells_goods_apart(recipe: Recipe, rows: Sequence[PhotoRow]) -> bool:
+    """Whether the directions in which products differ can be had: not all that a vector has, and of products enough."""
+    return recipe.dimension > GOODS_COMPONENTS and enough_products(rows)
+
+
 def usual_goods_share(recipe: Recipe, rows: Sequence[PhotoRow]) -> float:
-    """0 for rows that show too few products, for short vectors, and without the part beside which it comes."""
-    possible = recipe.middle_share > 0 and recipe.dimension > GOODS_COMPONENTS and enough_products(rows)
-    return _GOODS_SHARE if possible else 0.0
+    """0 where goods cannot be told apart, and without the part beside which this one comes."""
+    return _GOODS_SHARE if recipe.middle_share and tells_goods_apart(recipe, rows) else 0.0
 
 
 def usual_middle_share(trunk: str) -> float:
@@ -108,7 +112,7 @@ def finishing(recipe: Recipe, started_from: str) -> Recipe:
     Chosen for two cores; see the card of the built-in model.
     """
     return replace(
-        recipe,
+        _with_catalogues(recipe, started_from),
         passes=4,
         batch=256,
         views=2,
@@ -116,18 +120,12 @@ def finishing(recipe: Recipe, started_from: str) -> Recipe:
         cut_outs=15,
         mixed_share=0.15,
         cut_out_share=0.4,
-        fitted_to_labels=True,
         product_share=0.5,
-        products_weight=0.5,
-        goods_weight=0.5,
-        started_from=started_from,
         whitening=0.2,
         frozen=("trunk.conv1", "trunk.bn1", "trunk.layer1", "trunk.layer2", "trunk.layer3"),
         frozen_norms=True,
         learning_rate=5e-4,
         average_decay=0.98,
-        edits=MILD,
-        still_edits=LIGHT,
     )
 
 
@@ -136,7 +134,7 @@ def going_on(recipe: Recipe, started_from: str) -> Recipe:
     mildly edited, and what lies in a catalogue. For a GPU.
     """
     return replace(
-        recipe,
+        _with_catalogues(recipe, started_from),
         passes=900,
         batch=1024,
         views=20,
@@ -144,12 +142,19 @@ def going_on(recipe: Recipe, started_from: str) -> Recipe:
         cut_outs=32,
         mixed_share=0.35,
         cut_out_share=0.25,
-        fitted_to_labels=True,
         product_share=0.4,
+        learning_rate=1e-3,
+    )
+
+
+def _with_catalogues(recipe: Recipe, started_from: str) -> Recipe:
+    """What both have in common: labels and products count, and edits are milder."""
+    return replace(
+        recipe,
+        fitted_to_labels=True,
         products_weight=0.5,
         goods_weight=0.5,
         started_from=started_from,
-        learning_rate=1e-3,
         edits=MILD,
         still_edits=LIGHT,
     )

@@ -12,11 +12,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from imagescreen.embedding.trunks import GOODS_COMPONENTS
 from imagescreen.evaluation.training.cut_outs import CutOuts
 from imagescreen.evaluation.training.edits import unedited
 from imagescreen.evaluation.training.pictures import TrainingPictures
-from imagescreen.evaluation.training.recipe import Recipe, enough_products
+from imagescreen.evaluation.training.recipe import Recipe, tells_goods_apart
 
 _SMALLEST_CROP = 0.25
 _LEAST_SHARE = 0.25
@@ -77,7 +76,7 @@ class Views:
         on_white = (products | ~products.any()).nonzero()[:, 0]
         # The last that takes of the generator, so it may do so later.
         cut_outs = cache(lambda: CutOuts.of(pixels[on_white], extents[on_white], recipe.cut_outs, generator))
-        tell_apart = enough_products(pictures.rows) and recipe.dimension > GOODS_COMPONENTS
+        tell_apart = tells_goods_apart(recipe, pictures.rows)
         return cls(pixels, extents, products, tell_apart, crops.to(device), mixtures, on_white, cut_outs)
 
     def cropped(self, chosen: Tensor, view: Tensor, side: int) -> Tensor:
