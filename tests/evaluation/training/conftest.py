@@ -59,9 +59,11 @@ def write_photo_set(folder: Path, rows: list[PhotoRow], kept: list[PhotoRow]) ->
     return folder
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Threads of torch that wait for each other crawl where other tests share the cores."""
+    """Threads of torch that wait for each other crawl where other tests share the cores. For each module anew: a model
+    that is loaded by a test of another folder sets their number for the whole process.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
